@@ -1,0 +1,1 @@
+"""The host's side of Lava: the isolated runtime and its worker."""

@@ -1,0 +1,1 @@
+"""Lava processes and models; imports lava and numpy only."""

@@ -1,0 +1,1 @@
+"""Perturbations and attacks on any differentiable classifier, on its integer code grid."""

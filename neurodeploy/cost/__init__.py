@@ -1,0 +1,1 @@
+"""Counts, energy and latency estimates from traces and a hardware profile."""

@@ -1,0 +1,82 @@
+"""Output files that are either whole or absent, and hashes of what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; rename it to ``path`` when the block ends well.
+
+    An exception (a full disk, an interrupt) removes the temporary file and leaves whatever
+    ``path`` held before.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; give the name of a file to write")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=f".part{target.suffix}"
+        )
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror}") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private to the user; outputs follow the user's umask instead.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` as UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, document: Any) -> None:
+    """Write ``document`` as indented JSON, whole or not at all. NaN is refused."""
+    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Hash named arrays: SHA-256 over sorted names, dtypes, shapes and little-endian bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{name}\0{little.dtype.str}\0{little.shape}\0".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()
+
+
+def sample_hashes(samples: NDArray[Any]) -> tuple[str, ...]:
+    """Hash each sample (first axis) by shape and value, so that overlaps can be found.
+
+    Values are hashed as float64, so the same image stored as uint8 or float64 has one hash.
+    """
+    hashes = []
+    for sample in np.asarray(samples):
+        whole = np.asarray(sample, dtype=np.float64)
+        data = np.ascontiguousarray(whole).astype("<f8").tobytes()
+        hashes.append(hashlib.sha256(f"{whole.shape}\0".encode() + data).hexdigest()[:32])
+    return tuple(hashes)

@@ -1,0 +1,1 @@
+"""NIR in: safe reading, validation, and the execution contract a NIR file lacks."""

@@ -1,0 +1,1 @@
+"""From a NIR graph to float populations and synapses."""

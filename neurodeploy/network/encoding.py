@@ -1,0 +1,94 @@
+"""How input becomes integers and how a decision is read: part of every network, float or fixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import RangeError
+
+ReadoutKind = Literal["count", "sum", "mean_v", "last_v", "max_v"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantEncoder:
+    """Constant-current coding: each step receives the same image, held on an integer grid.
+
+    A code c in 0 .. 2**bits - 1 stands for the value ``low + c * step``. The float and the
+    fixed-point network see the same grid points, so no comparison between them contains an
+    input-rounding difference.
+
+    Parameters
+    ----------
+    low, high : float
+        Input range; values outside are clipped.
+    bits : int
+        Width of an input code, 1 to 16.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        """Check the range and the width."""
+        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+            raise RangeError(f"encoder: range {self.low}..{self.high} is empty or not finite")
+        if not 1 <= self.bits <= 16:
+            raise RangeError(f"encoder: {self.bits} bits; an input code has 1 to 16 bits")
+
+    @property
+    def max_code(self) -> int:
+        """Largest code, ``2**bits - 1``."""
+        return int(2**self.bits - 1)
+
+    @property
+    def step(self) -> float:
+        """Value of one code, in input units."""
+        return (self.high - self.low) / self.max_code
+
+    def encode(self, images: NDArray[Any]) -> NDArray[np.int32]:
+        """Round ``images`` (input units) to codes: nearest, half to even, clipped to the range."""
+        scaled = (np.asarray(images, dtype=np.float64) - self.low) / self.step
+        return np.clip(np.rint(scaled), 0, self.max_code).astype(np.int32)
+
+    def decode(self, codes: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the input values (float64) that ``codes`` stand for."""
+        return self.low + np.asarray(codes, dtype=np.float64) * self.step
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the encoder as JSON types."""
+        return {"kind": "constant", "low": self.low, "high": self.high, "bits": self.bits}
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """How the decision is taken from one population.
+
+    ``count``: spikes over all steps. ``sum``: input summed over all steps, held by a population
+    that never fires. ``mean_v``, ``last_v``, ``max_v``: of its membrane after each step.
+    """
+
+    population: str
+    kind: ReadoutKind
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the read-out as JSON types."""
+        return {"population": self.population, "kind": self.kind}
+
+
+def decide(scores: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the class with the strictly largest score, or -1 where the top is tied.
+
+    Parameters
+    ----------
+    scores : array [B, classes]
+        Read-out of each sample, integer or float.
+    """
+    scores = np.asarray(scores)
+    best = scores.max(axis=-1)
+    unique = (scores == best[..., None]).sum(axis=-1) == 1
+    return np.where(unique, scores.argmax(axis=-1), -1)

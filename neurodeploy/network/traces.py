@@ -1,0 +1,164 @@
+"""What a run recorded: output and, on request, spikes and states of every population."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import FileFormatError, InputError
+from neurodeploy.files import replacing
+from neurodeploy.network.arrays import frozen
+from neurodeploy.network.encoding import Readout
+
+TRACES_SCHEMA = 1
+Quantity = Literal["spikes", "u", "v", "v_pre"]
+QUANTITIES: tuple[Quantity, ...] = ("spikes", "u", "v", "v_pre")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traces:
+    """Recorded arrays, time first; the time axis is logical.
+
+    Parameters
+    ----------
+    output : array [T, B, classes]
+        Of the read-out population: its spikes if the read-out counts spikes, else its membrane
+        ``v`` after each step.
+    records : mapping of "<population>/<quantity>" to array [T, B, N]
+        ``spikes`` (uint8), ``u`` and ``v`` (after reset; int32 or float64) and ``v_pre`` (before
+        reset).
+    counts : mapping of "<population>/<count>" to array [B]
+        ``spikes`` fired and, for fixed-point runs, ``wraps`` of u and ``clamps`` of v; and
+        ``"<synapse>/operations"``: synaptic operations (a spike or a non-zero code meeting a
+        non-zero weight). int64.
+    meta : mapping
+        JSON types: schema, backend, read-out, contract, per population NIR nodes, scale, latency
+        and kind; seed, versions, input hash.
+    """
+
+    output: NDArray[Any]
+    records: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make every array read-only."""
+        object.__setattr__(self, "output", frozen(self.output))
+        for name in ("records", "counts"):
+            mapping = {key: frozen(value) for key, value in getattr(self, name).items()}
+            object.__setattr__(self, name, mapping)
+
+    @property
+    def populations(self) -> tuple[str, ...]:
+        """Names of the populations with at least one record, in network order."""
+        return tuple(dict.fromkeys(key.rsplit("/", 1)[0] for key in self.records))
+
+    def scores(self) -> NDArray[Any]:
+        """Return the read-out of each sample, [B, classes], as ``meta["readout"]["kind"]`` says."""
+        return read_out(self.output, self.meta["readout"]["kind"])
+
+    def save(self, path: str | Path) -> None:
+        """Write to ``path``: .npz, or .h5 for long runs. Keys are the same in both."""
+        path = Path(path)
+        arrays: dict[str, NDArray[Any]] = {"output": self.output}
+        arrays.update({_escape(key): value for key, value in self.records.items()})
+        arrays.update({"counts/" + _escape(key): value for key, value in self.counts.items()})
+        meta = json.dumps({"schema": TRACES_SCHEMA, **self.meta})
+        if path.suffix == ".npz":
+            with replacing(path) as temporary:
+                # savez closes over names with slashes; the suffix of the temporary name is .npz
+                np.savez_compressed(temporary, meta=np.array(meta), **arrays)  # type: ignore[arg-type]
+        elif path.suffix == ".h5":
+            with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+                file["meta"] = meta
+                for key, value in arrays.items():
+                    file.create_dataset(key, data=value, compression="gzip", shuffle=True)
+        else:
+            raise InputError(f"{path}: traces are written as .npz or .h5, not {path.suffix!r}")
+
+    @staticmethod
+    def load(path: str | Path) -> Traces:
+        """Read traces from a .npz or .h5 file.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is of another kind or schema.
+        """
+        path = Path(path)
+        try:
+            arrays = _read_npz(path) if path.suffix == ".npz" else _read_h5(path)
+            meta = json.loads(str(arrays.pop("meta")[()]))
+            output = arrays.pop("output")
+        except (OSError, KeyError, ValueError) as error:
+            raise FileFormatError(f"{path}: is not a traces file: {error}") from error
+        if meta.get("schema") != TRACES_SCHEMA:
+            raise FileFormatError(
+                f"{path}: traces schema {meta.get('schema')}; this version reads {TRACES_SCHEMA}"
+            )
+        counts = {
+            key.removeprefix("counts/"): array
+            for key, array in arrays.items()
+            if key.startswith("counts/")
+        }
+        records = {key: a for key, a in arrays.items() if not key.startswith("counts/")}
+        return Traces(output, records, counts, meta)
+
+
+def read_out(output: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Reduce an output [T, B, classes] to scores [B, classes].
+
+    ``count`` adds the spikes; ``sum`` and ``last_v`` take the last membrane (a summing population
+    has already summed); ``mean_v`` and ``max_v`` reduce over time. Integer outputs stay integers:
+    ``mean_v`` then returns the sum, which decides alike.
+    """
+    output = np.asarray(output)
+    wide = output.astype(np.float64 if output.dtype.kind == "f" else np.int64)
+    if kind in ("sum", "last_v"):
+        return wide[-1]
+    if kind == "max_v":
+        return wide.max(axis=0)
+    if kind == "mean_v":
+        return wide.mean(axis=0) if wide.dtype.kind == "f" else wide.sum(axis=0)
+    return wide.sum(axis=0)
+
+
+def readout_quantity(readout: Readout) -> Quantity:
+    """Return which quantity of the read-out population is the network's output."""
+    return "spikes" if readout.kind == "count" else "v"
+
+
+def _escape(key: str) -> str:
+    """Escape slashes inside a population's name; the last one separates the quantity."""
+    name, quantity = key.rsplit("/", 1)
+    return f"{quote(name, safe=' ')}/{quantity}" if "/" in name else key
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as file:
+        return {_unescape(key): file[key] for key in file.files}
+
+
+def _read_h5(path: Path) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            value = item[()]
+            arrays[_unescape(name)] = np.array(value.decode() if name == "meta" else value)
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return arrays
+
+
+def _unescape(key: str) -> str:
+    return key.replace("%2F", "/").replace("%25", "%")

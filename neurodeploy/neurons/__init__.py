@@ -1,0 +1,1 @@
+"""Norse cells: LIF and DLIF, and their time loop."""

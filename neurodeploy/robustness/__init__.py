@@ -1,0 +1,1 @@
+"""Evidence: does robustness survive deployment?"""

@@ -1,0 +1,1 @@
+"""One engine, two number systems: float and fixed point."""

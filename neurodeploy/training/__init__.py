@@ -1,0 +1,1 @@
+"""Robust training in Norse on bundled data."""
