@@ -2,5 +2,5 @@
 
 if __name__ != "neurodeploy.hardware_profiles":
     raise ImportError(
-        "this folder is the package neurodeploy.hardware_profiles: import neurodeploy.hardware_profiles"
+        "this folder is a package of neurodeploy: import neurodeploy.hardware_profiles"
     )

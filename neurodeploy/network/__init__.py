@@ -1,5 +1,6 @@
 """Float and fixed-point networks, what a run records, and their files. numpy and h5py only."""
 
+from neurodeploy.network.agreement import Comparison, RecordAgreement, compare_traces
 from neurodeploy.network.encoding import ConstantEncoder, Readout, ReadoutKind, decide
 from neurodeploy.network.fixed import (
     ALIGN_BITS,
@@ -14,6 +15,8 @@ from neurodeploy.network.fixed import (
 from neurodeploy.network.floating import ALWAYS_ON, INPUT, Network, Population, Synapse
 from neurodeploy.network.legality import check_legality, require_legal
 from neurodeploy.network.network_file import load_network, network_hash, save_network
+from neurodeploy.network.samples import Samples, load_samples, save_samples
+from neurodeploy.network.start_state import has_start_v, start_v
 from neurodeploy.network.traces import Quantity, Traces, read_out, readout_quantity
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "INPUT",
     "V_MAX",
     "V_THRESHOLD_MAX",
+    "Comparison",
     "ConstantEncoder",
     "FixedPointNetwork",
     "FixedPopulation",
@@ -32,15 +36,22 @@ __all__ = [
     "Quantity",
     "Readout",
     "ReadoutKind",
+    "RecordAgreement",
+    "Samples",
     "SignMode",
     "Synapse",
     "Traces",
     "check_legality",
+    "compare_traces",
     "decide",
+    "has_start_v",
     "load_network",
+    "load_samples",
     "network_hash",
     "read_out",
     "readout_quantity",
     "require_legal",
     "save_network",
+    "save_samples",
+    "start_v",
 ]

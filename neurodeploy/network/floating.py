@@ -123,7 +123,8 @@ class Network:
 
     def population(self, name: str) -> Population:
         """Return the population called ``name``."""
-        return named(self.populations, name)
+        population: Population = named(self.populations, name)
+        return population
 
     def synapses_into(self, name: str) -> tuple[Synapse, ...]:
         """Return the synapses whose target is the population ``name``."""

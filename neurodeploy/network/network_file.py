@@ -133,7 +133,9 @@ def _network(arrays: dict[str, NDArray[Any]]) -> FixedPointNetwork:
     header = json.loads(arrays["header"].tobytes())
     populations = []
     for index, entry in enumerate(header["populations"]):
-        fields = {name: arrays[f"populations/{index}/{name}"] for name in _POPULATION_ARRAYS}
+        fields: dict[str, Any] = {
+            name: arrays[f"populations/{index}/{name}"] for name in _POPULATION_ARRAYS
+        }
         gain = arrays.get(f"populations/{index}/gain")
         entry["nir_nodes"] = tuple(entry["nir_nodes"])
         populations.append(FixedPopulation(**entry, **fields, gain=gain))

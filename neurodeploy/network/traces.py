@@ -73,9 +73,9 @@ class Traces:
         arrays.update({"counts/" + _escape(key): value for key, value in self.counts.items()})
         meta = json.dumps({"schema": TRACES_SCHEMA, **self.meta})
         if path.suffix == ".npz":
-            with replacing(path) as temporary:
-                # savez closes over names with slashes; the suffix of the temporary name is .npz
-                np.savez_compressed(temporary, meta=np.array(meta), **arrays)  # type: ignore[arg-type]
+            # A file object keeps numpy from appending .npz to the temporary name.
+            with replacing(path) as temporary, temporary.open("wb") as npz:
+                np.savez_compressed(npz, allow_pickle=False, meta=np.array(meta), **arrays)
         elif path.suffix == ".h5":
             with replacing(path) as temporary, h5py.File(temporary, "w") as file:
                 file["meta"] = meta
@@ -120,15 +120,17 @@ def read_out(output: NDArray[Any], kind: str) -> NDArray[Any]:
     has already summed); ``mean_v`` and ``max_v`` reduce over time. Integer outputs stay integers:
     ``mean_v`` then returns the sum, which decides alike.
     """
-    output = np.asarray(output)
-    wide = output.astype(np.float64 if output.dtype.kind == "f" else np.int64)
+    wide = np.asarray(output)
+    wide = wide.astype(np.float64 if wide.dtype.kind == "f" else np.int64)
     if kind in ("sum", "last_v"):
-        return wide[-1]
-    if kind == "max_v":
-        return wide.max(axis=0)
-    if kind == "mean_v":
-        return wide.mean(axis=0) if wide.dtype.kind == "f" else wide.sum(axis=0)
-    return wide.sum(axis=0)
+        scores = wide[-1]
+    elif kind == "max_v":
+        scores = wide.max(axis=0)
+    elif kind == "mean_v" and wide.dtype.kind == "f":
+        scores = wide.mean(axis=0)
+    else:
+        scores = wide.sum(axis=0)
+    return np.asarray(scores)
 
 
 def readout_quantity(readout: Readout) -> Quantity:

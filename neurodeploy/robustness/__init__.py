@@ -1,1 +1,1 @@
-"""Evidence: does robustness survive deployment?"""
+"""Evidence: does robustness survive deployment."""
