@@ -79,7 +79,7 @@ def compare_traces(a: Traces, b: Traces, *, scaled: bool = False) -> Comparison:
     a, b : Traces
         With the same time axis, samples and populations.
     scaled : bool
-        Divide ``u``, ``v`` and ``v_pre`` by the population's ``scale`` first (a float run and a
+        Put ``u``, ``v`` and ``v_pre`` into membrane units first (a float run and a
         fixed-point run have different units); spikes are compared as they are.
 
     Raises
@@ -92,7 +92,8 @@ def compare_traces(a: Traces, b: Traces, *, scaled: bool = False) -> Comparison:
     shared = [key for key in a.records if key in b.records]
     if not shared:
         raise InputError(
-            f"the traces share no record: a holds {sorted(a.records)}, b holds {sorted(b.records)}; "
+            f"the traces share no record: a holds {sorted(a.records)}, "
+            f"b holds {sorted(b.records)}; "
             "record the same populations and quantities in both runs"
         )
     records = tuple(_compare_record(key, a, b, scaled) for key in shared)
@@ -109,7 +110,7 @@ def _compare_record(key: str, a: Traces, b: Traces, scaled: bool) -> RecordAgree
     if left.shape != right.shape:
         raise ShapeError(f"{key}: {left.shape} against {right.shape}; run the same input and steps")
     if scaled and quantity != "spikes":
-        left, right = left / _scale(a, population), right / _scale(b, population)
+        left, right = _membrane(a, population, left), _membrane(b, population, right)
     different = left != right
     return RecordAgreement(
         population=population,
@@ -123,8 +124,10 @@ def _compare_record(key: str, a: Traces, b: Traces, scaled: bool) -> RecordAgree
     )
 
 
-def _scale(traces: Traces, population: str) -> float:
-    return float(traces.meta["populations"][population]["scale"])
+def _membrane(traces: Traces, population: str, values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return states in membrane units of the float network."""
+    entry = traces.meta["populations"][population]
+    return np.asarray(values / float(entry["scale"]) + float(entry.get("origin", 0.0)))
 
 
 def _first_difference(

@@ -73,8 +73,9 @@ class FixedPopulation:
         State before the layer's own first step.
     latency : int
         Hardware steps between the input's step and the layer's own logical step.
-    scale : float
-        Units of v per membrane unit of the float network.
+    scale, origin : float
+        Units of v per membrane unit of the float network, and the membrane at which v is 0:
+        ``membrane = v / scale + origin``.
     gain : int32 [T] or None, gain_shift : int
         ``dlif`` only: mantissas 1..255, shift 0..7.
     """
@@ -93,6 +94,7 @@ class FixedPopulation:
     scale: float
     gain: IntArray | None = None
     gain_shift: int = 0
+    origin: float = 0.0
 
     def __post_init__(self) -> None:
         """Make every parameter a read-only int32 array and check its register's range."""

@@ -97,6 +97,7 @@ def _arrays(net: FixedPointNetwork) -> dict[str, NDArray[Any]]:
                 "bias_exp": p.bias_exp,
                 "latency": p.latency,
                 "scale": p.scale,
+                "origin": p.origin,
                 "gain_shift": p.gain_shift,
             }
             for p in net.populations
