@@ -19,10 +19,14 @@ FloatMatrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearInput:
-    """What reaches a node: one weight [size, source size] per source, and a bias [size]."""
+    """What reaches a node: one weight [size, source size] per source, and a bias [size].
+
+    ``absorbed`` names the linear nodes on the way, in the order in which they were met.
+    """
 
     weights: dict[str, FloatMatrix]
     bias: NDArray[np.float64]
+    absorbed: tuple[str, ...] = ()
 
 
 def linear_input(graph: Graph, name: str, pending: tuple[str, ...] = ()) -> LinearInput:
@@ -43,12 +47,14 @@ def linear_input(graph: Graph, name: str, pending: tuple[str, ...] = ()) -> Line
     size = int(np.prod(node_shapes(graph.nodes[name])[0], dtype=np.int64))
     weights: dict[str, FloatMatrix] = {}
     bias = np.zeros(size)
+    absorbed: tuple[str, ...] = ()
     for source in graph.sources_of(name):
         part = linear_output(graph, source, (*pending, name))
         bias = bias + part.bias
+        absorbed += part.absorbed
         for origin, matrix in part.weights.items():
             weights[origin] = weights[origin] + matrix if origin in weights else matrix
-    return LinearInput(weights, bias)
+    return LinearInput(weights, bias, absorbed)
 
 
 def linear_output(graph: Graph, name: str, pending: tuple[str, ...] = ()) -> LinearInput:
@@ -66,7 +72,8 @@ def linear_output(graph: Graph, name: str, pending: tuple[str, ...] = ()) -> Lin
     weights = {
         source: matrix if _is_identity(w) else matrix @ w for source, w in below.weights.items()
     }
-    return LinearInput(weights, matrix @ below.bias + own if below.bias.any() else own)
+    bias = matrix @ below.bias + own if below.bias.any() else own
+    return LinearInput(weights, bias, (*below.absorbed, name))
 
 
 def _is_identity(matrix: FloatMatrix) -> bool:

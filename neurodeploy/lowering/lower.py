@@ -85,7 +85,7 @@ def _population(graph: Graph, name: str, part: LinearInput) -> Population:
     if not isinstance(node, LIF):
         return Population(
             name=name,
-            nir_nodes=(name,),
+            nir_nodes=part.absorbed,
             kind="readout",
             decay_v=np.zeros(size),
             input_gain=np.ones(size),
@@ -101,7 +101,7 @@ def _population(graph: Graph, name: str, part: LinearInput) -> Population:
     r = np.asarray(node.r, dtype=np.float64)
     return Population(
         name=name,
-        nir_nodes=(name,),
+        nir_nodes=(*part.absorbed, name),
         kind="lif",
         decay_v=decay_v,
         input_gain=r * decay_v if contract.input_gain == "r" else np.ones(size),

@@ -1,0 +1,62 @@
+# Everything a developer needs, on a fresh machine with Python >= 3.11 and make.
+#   make demo   train, deploy and judge three networks; report in demo-out/report.html
+#   make test   the fast tests          make test-slow   the others
+#   make lint   ruff, mypy --strict on the installed wheel, import contracts
+#   make bench  speed ratios, measured side by side
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint bench clean
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo-out
+SEED ?= 0
+export NEURODEPLOY_LAVA_RUNTIME ?= $(CURDIR)/.lava-runtime
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# One thread per library: neurodeploy runs its own threads over samples.
+export OMP_NUM_THREADS ?= 1
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one or set PYTHON"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[norse,dev]"
+	touch $@
+
+# The Lava runtime is optional: without it everything else runs, and says so.
+$(NEURODEPLOY_LAVA_RUNTIME)/.attempted: $(VENV)/.installed
+	@mkdir -p $(@D)
+	$(BIN)/neurodeploy lava install || echo "warning: no Lava runtime; its checks will be skipped"
+	@touch $@
+
+setup: $(VENV)/.installed $(NEURODEPLOY_LAVA_RUNTIME)/.attempted
+
+demo: setup
+	$(BIN)/neurodeploy demo --out $(OUT) --seed $(SEED)
+
+test: setup
+	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: setup
+	$(BIN)/pytest -m slow $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@rm -rf build .lint
+	$(BIN)/python -m build --wheel --no-isolation --outdir .lint/dist . >/dev/null
+	$(BIN)/pip install --quiet --no-deps --no-index --target .lint/site .lint/dist/*.whl
+	cd .lint && MYPYPATH=site ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p neurodeploy
+	cd .lint/site && ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
+	@rm -rf build
+
+bench: setup
+	$(BIN)/python benchmarks/simulator_against_lava.py
+
+clean:
+	rm -rf $(VENV) .lava-runtime .lint build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,322 @@
+"""Network and profile to FixedPointNetwork: nearest rounding, one power-of-two exponent each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import RangeError, UnsupportedNodeError
+from neurodeploy.findings import Finding, Result
+from neurodeploy.hardware_profiles import Profile
+from neurodeploy.network import (
+    ALIGN_BITS,
+    ALWAYS_ON,
+    INPUT,
+    V_THRESHOLD_MAX,
+    FixedPointNetwork,
+    FixedPopulation,
+    FixedSynapse,
+    Network,
+    Population,
+    Synapse,
+    has_start_v,
+    require_legal,
+)
+from neurodeploy.quantize.gain import quantize_gain
+from neurodeploy.quantize.population_scale import (
+    BIAS_EXP_MAX,
+    BIAS_MANTISSA_MAX,
+    choose_scale,
+    demand_of,
+)
+from neurodeploy.quantize.rounding import RoundedWeight, quantize_weight, sign_mode_of
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeConfig:
+    """What the quantiser may choose.
+
+    Parameters
+    ----------
+    weight_bits : int
+        Width of a weight, 2..8; a mixed-sign matrix spends one bit on the sign.
+    gain_bits : int
+        Largest width of a DLIF gain mantissa, 1..8.
+    """
+
+    weight_bits: int = 8
+    gain_bits: int = 8
+
+    def __post_init__(self) -> None:
+        """Check the widths."""
+        if not 2 <= self.weight_bits <= 8:
+            raise RangeError(f"weight_bits is {self.weight_bits}; Loihi stores 2 to 8 bits")
+        if not 1 <= self.gain_bits <= 8:
+            raise RangeError(f"gain_bits is {self.gain_bits}; a gain mantissa has 1 to 8 bits")
+
+
+@dataclass(slots=True)
+class _Built:
+    """Integer parts made so far, in update order."""
+
+    populations: list[FixedPopulation] = field(default_factory=list)
+    synapses: list[FixedSynapse] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def quantize_network(
+    network: Network,
+    profile: Profile,
+    config: QuantizeConfig | None = None,
+    *,
+    v_seen: dict[str, float] | None = None,
+    calibration_hashes: tuple[str, ...] = (),
+) -> Result[FixedPointNetwork]:
+    """Quantise every synapse and population of ``network``.
+
+    Parameters
+    ----------
+    network : Network
+        Float network, plain NIR-Euler.
+    profile : Profile
+        Target chip; its TOML text is stored in the result.
+    config : QuantizeConfig
+        Widths.
+    v_seen : dict
+        Largest |v - v_reset| per population on the calibration samples, in membrane units.
+    calibration_hashes : tuple of str
+        Hashes of those samples.
+
+    Raises
+    ------
+    RangeError
+        If a population fits no scale; the message has the numbers.
+    UnsupportedNodeError
+        For parameters with no place on the target.
+    """
+    config = config or QuantizeConfig()
+    built = _Built()
+    latencies = _latencies(network)
+    for population in network.populations:
+        _quantize_population(
+            network, population, latencies[population.name], config, (v_seen or {}), built
+        )
+    net = FixedPointNetwork(
+        populations=tuple(built.populations),
+        synapses=tuple(built.synapses),
+        n_input=network.n_input,
+        encoder=network.encoder,
+        readout=network.readout,
+        steps=network.steps,
+        contract=network.contract,
+        profile=profile.text,
+        nir_file=network.nir_file,
+        calibration=calibration_hashes,
+    )
+    require_legal(net)
+    return Result(net, tuple(built.findings))
+
+
+def _latencies(network: Network) -> dict[str, int]:
+    """Hardware steps from the input to each population; all paths must be equally long."""
+    latency = {INPUT: 0}
+    for population in network.populations:
+        found = {s.source: latency[s.source] for s in network.synapses_into(population.name)}
+        if len(set(found.values())) > 1:
+            raise UnsupportedNodeError(
+                f"population {population.name}: its sources arrive at different steps {found}; "
+                "paths of unequal length need synaptic delays, which are not supported yet"
+            )
+        latency[population.name] = 1 + (next(iter(found.values())) if found else 0)
+    return latency
+
+
+def _quantize_population(
+    network: Network,
+    population: Population,
+    latency: int,
+    config: QuantizeConfig,
+    v_seen: dict[str, float],
+    built: _Built,
+) -> None:
+    where = f"population {population.name}"
+    incoming = network.synapses_into(population.name)
+    weights, bias = _into_membrane(network, population, incoming)
+    rounded = [quantize_weight(weight, config.weight_bits) for weight in weights]
+    payloads = [float(network.encoder.max_code) if s.source == INPUT else 1.0 for s in incoming]
+    gain, shift, gain_max = quantize_gain(where, population.gain, config.gain_bits, built.findings)
+    demand = demand_of(
+        population,
+        list(zip(rounded, payloads, strict=True)),
+        bias,
+        gain_max,
+        network.steps,
+        v_seen.get(population.name),
+    )
+    exponents = [r.exponent for r in rounded if r.mantissa.any()]
+    p, proven = choose_scale(where, demand, exponents)
+    if not proven:
+        text = (
+            f"|v| may exceed 24 bits on unseen input (bound {demand.v_bound:.4g}, scale 2^{p + 6})"
+        )
+        built.findings.append(
+            Finding("warning", where, text, "watch the clamp counter", {"v_bound": demand.v_bound})
+        )
+    for synapse, weight in zip(incoming, rounded, strict=True):
+        built.synapses.append(_fixed_synapse(network, synapse, weight, p, config))
+    fixed = _fixed_population(population, bias, p, latency, gain, shift)
+    _add_population(fixed, bias, p, config, built)
+
+
+def _into_membrane(
+    network: Network, population: Population, incoming: tuple[Synapse, ...]
+) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return weights per input unit (code or spike) and the bias, as steps of v - v_reset."""
+    bias = population.input_gain * population.bias
+    weights = []
+    for synapse in incoming:
+        weight = population.input_gain[:, None] * synapse.weight
+        if synapse.source == INPUT:
+            bias = bias + weight.sum(axis=1) * network.encoder.low
+            weight = weight * network.encoder.step
+        weights.append(weight)
+    drift = population.decay_v * (population.v_leak - population.v_reset)
+    if population.gain is not None and drift.any():
+        raise UnsupportedNodeError(
+            f"population {population.name}: a gain with v_leak != v_reset (largest drift "
+            f"{np.abs(drift).max():.4g} per step) has no place in the integer rule, where the gain "
+            "multiplies the bias; train with v_leak = v_reset"
+        )
+    return weights, bias + drift
+
+
+def _fixed_synapse(
+    network: Network, synapse: Synapse, weight: RoundedWeight, p: int, config: QuantizeConfig
+) -> FixedSynapse:
+    return FixedSynapse(
+        name=synapse.name,
+        source=synapse.source,
+        target=synapse.target,
+        weight=weight.mantissa.astype(np.int32),
+        weight_exp=p - weight.exponent if weight.mantissa.any() else 0,
+        sign_mode=weight.sign_mode,
+        weight_bits=config.weight_bits,
+        message_bits=network.encoder.bits if synapse.source == INPUT else 0,
+    )
+
+
+def _fixed_population(
+    population: Population,
+    bias: NDArray[np.float64],
+    p: int,
+    latency: int,
+    gain: NDArray[np.int32] | None,
+    gain_shift: int,
+) -> FixedPopulation:
+    units = 2.0 ** (p + ALIGN_BITS)
+    distance = population.v_threshold - population.v_reset
+    finite = np.isfinite(distance)
+    threshold = np.where(
+        finite, np.rint(np.where(finite, distance, 0) * 2.0**p), V_THRESHOLD_MAX + 1
+    )
+    if (threshold < 0).any():
+        raise UnsupportedNodeError(
+            f"population {population.name}: v_threshold lies below v_reset; no such register"
+        )
+    if gain is None:
+        mantissa, bias_exp = _bias_register(bias * units)
+    else:
+        mantissa, bias_exp = np.rint(bias * 2.0**p).astype(np.int32), 0
+    kind = "dlif" if gain is not None else population.kind
+    return FixedPopulation(
+        name=population.name,
+        nir_nodes=population.nir_nodes,
+        kind=kind,
+        decay_u=np.full(population.size, 4095, dtype=np.int32),
+        decay_v=np.rint(4096 * population.decay_v).astype(np.int32),
+        bias=mantissa,
+        bias_exp=bias_exp,
+        v_threshold=threshold.astype(np.int32),
+        u_init=np.zeros(population.size, dtype=np.int32),
+        v_init=np.rint((population.v_init - population.v_reset) * units).astype(np.int32),
+        latency=latency,
+        scale=units,
+        origin=_origin(population),
+        gain=gain,
+        gain_shift=gain_shift,
+    )
+
+
+def _origin(population: Population) -> float:
+    values = np.unique(population.v_reset)
+    if values.size > 1:
+        raise UnsupportedNodeError(
+            f"population {population.name}: v_reset differs between neurons "
+            f"({values[0]:g}..{values[-1]:g}); one value per population is supported"
+        )
+    return float(values[0])
+
+
+def _bias_register(bias_v: NDArray[np.float64]) -> tuple[NDArray[np.int32], int]:
+    """Round a bias in units of v to a 13-bit mantissa and the smallest exponent that holds it."""
+    for exponent in range(BIAS_EXP_MAX + 1):
+        mantissa = np.rint(bias_v / 2.0**exponent)
+        if np.abs(mantissa).max(initial=0.0) <= BIAS_MANTISSA_MAX:
+            return mantissa.astype(np.int32), exponent
+    raise RangeError(
+        f"bias of {np.abs(bias_v).max():.0f} units of v exceeds {BIAS_MANTISSA_MAX} << "
+        f"{BIAS_EXP_MAX}; rescale the network"
+    )
+
+
+def _add_population(
+    fixed: FixedPopulation,
+    bias: NDArray[np.float64],
+    p: int,
+    config: QuantizeConfig,
+    built: _Built,
+) -> None:
+    """Add ``fixed``; a bias without a start state moves to an always-on line."""
+    if has_start_v(fixed):
+        built.populations.append(fixed)
+        return
+    line = _always_on_line(fixed, bias, p, config)
+    quiet = _without_bias(fixed)
+    if not has_start_v(quiet):
+        raise RangeError(
+            f"population {fixed.name}: v_init {quiet.v_init.min()}..{quiet.v_init.max()} has no "
+            f"start state under latency {fixed.latency}; train with v_reset = 0 or v_leak = v_reset"
+        )
+    built.populations.append(quiet)
+    built.synapses.append(line)
+    text = (
+        f"no start state lets the bias (up to {np.abs(bias).max():.4g}) act only from step 1; it "
+        f"enters through an always-on line with exponent {line.weight_exp}"
+    )
+    built.findings.append(Finding("warning", f"population {fixed.name}", text))
+
+
+def _always_on_line(
+    fixed: FixedPopulation, bias: NDArray[np.float64], p: int, config: QuantizeConfig
+) -> FixedSynapse:
+    column = quantize_weight(bias[:, None], config.weight_bits)
+    exponent = p - column.exponent
+    if not -8 <= exponent <= 7:
+        raise RangeError(
+            f"population {fixed.name}: its bias needs weight exponent {exponent}, legal are -8..7"
+        )
+    return FixedSynapse(
+        name=f"{ALWAYS_ON}->{fixed.name}",
+        source=ALWAYS_ON,
+        target=fixed.name,
+        weight=column.mantissa.astype(np.int32),
+        weight_exp=exponent,
+        sign_mode=sign_mode_of(column.mantissa),
+        weight_bits=config.weight_bits,
+    )
+
+
+def _without_bias(fixed: FixedPopulation) -> FixedPopulation:
+    return replace(fixed, bias=np.zeros(fixed.size, dtype=np.int32), bias_exp=0)

@@ -1,0 +1,92 @@
+"""Float weights to integer mantissas and a power-of-two exponent, by least squared error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.network import SignMode
+from neurodeploy.network.fixed import WEIGHT_RANGE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoundedWeight:
+    """``weight ~= mantissa * 2**-exponent``.
+
+    Parameters
+    ----------
+    mantissa : int64 [out, in]
+        Multiples of the sign mode's step, inside its range.
+    exponent : int
+        Binary places; a population at ``64 * 2**p`` units per membrane unit gives the synapse
+        the weight exponent ``p - exponent``.
+    sign_mode : {"mixed", "excitatory", "inhibitory"}
+    rms_error : float
+        Root mean squared rounding error in units of the float weight.
+    clipped : int
+        Weights beyond the range of the mantissa.
+    """
+
+    mantissa: NDArray[np.int64]
+    exponent: int
+    sign_mode: SignMode
+    rms_error: float
+    clipped: int
+
+
+def sign_mode_of(weight: NDArray[Any]) -> SignMode:
+    """Return the narrowest sign mode that holds every weight (all zero: excitatory)."""
+    if (weight >= 0).all():
+        return "excitatory"
+    return "inhibitory" if (weight <= 0).all() else "mixed"
+
+
+def weight_step(sign_mode: SignMode, weight_bits: int) -> int:
+    """Return the spacing of the mantissas: one bit of ``weight_bits`` is the sign of mixed mode."""
+    return int(2 ** (8 - weight_bits + (sign_mode == "mixed")))
+
+
+def round_weight(
+    weight: NDArray[Any], exponent: int, sign_mode: SignMode, weight_bits: int
+) -> NDArray[np.int64]:
+    """Round ``weight * 2**exponent`` to the nearest legal mantissa, half to even, then clip."""
+    step = weight_step(sign_mode, weight_bits)
+    lowest, highest, _ = WEIGHT_RANGE[sign_mode]
+    # The widest mantissa that is a multiple of the step, e.g. 254 -> 240 for a step of 16.
+    low, high = -(-lowest // step) * step, highest // step * step
+    scaled = np.ldexp(np.asarray(weight, dtype=np.float64), exponent) / step
+    return np.asarray(np.clip(np.rint(scaled) * step, low, high), dtype=np.int64)
+
+
+def quantize_weight(weight: NDArray[Any], weight_bits: int = 8) -> RoundedWeight:
+    """Choose the exponent with the least squared error and round.
+
+    Candidates reach from the exponent at which nothing is clipped to the one at which only
+    weights above an eighth of the largest survive unclipped; the smaller exponent wins a tie.
+    """
+    weight = np.asarray(weight, dtype=np.float64)
+    mode = sign_mode_of(weight)
+    largest = float(np.abs(weight).max(initial=0.0))
+    if largest == 0.0:
+        return RoundedWeight(np.zeros(weight.shape, dtype=np.int64), 0, mode, 0.0, 0)
+    lowest, highest, _ = WEIGHT_RANGE[mode]
+    limit = max(highest, -lowest)
+    safe = int(np.floor(np.log2(limit / largest)))
+    candidates = [_rounded(weight, safe + more, mode, weight_bits) for more in range(4)]
+    return min(candidates, key=lambda c: c.rms_error)
+
+
+def _rounded(
+    weight: NDArray[np.float64], exponent: int, mode: SignMode, weight_bits: int
+) -> RoundedWeight:
+    mantissa = round_weight(weight, exponent, mode, weight_bits)
+    error = np.ldexp(mantissa.astype(np.float64), -exponent) - weight
+    lowest, highest, _ = WEIGHT_RANGE[mode]
+    step = weight_step(mode, weight_bits)
+    scaled = np.ldexp(weight, exponent)
+    clipped = int(((scaled > highest + step / 2) | (scaled < lowest - step / 2)).sum())
+    rms = float(np.sqrt(np.mean(error**2)))
+    return RoundedWeight(mantissa, exponent, mode, rms, clipped)
