@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -186,6 +187,12 @@ class FixedPointNetwork:
     def synapses_into(self, name: str) -> tuple[FixedSynapse, ...]:
         """Return the synapses whose target is the population ``name``."""
         return tuple(s for s in self.synapses if s.target == name)
+
+    def save(self, path: str | Path) -> str:
+        """Write NET.h5, whole or not at all; return its content hash."""
+        from neurodeploy.network.network_file import save_network  # it imports this module
+
+        return save_network(self, path)
 
     @property
     def max_latency(self) -> int:

@@ -1,0 +1,114 @@
+"""Do the integers do what the float network did, and does Lava agree about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from neurodeploy.errors import MissingComponentError
+from neurodeploy.findings import Finding
+from neurodeploy.network import (
+    Comparison,
+    FixedPointNetwork,
+    Network,
+    Quantity,
+    Traces,
+    compare_traces,
+)
+from neurodeploy.simulate import run_fixed, run_float
+
+_LAVA_RECORDS: tuple[Quantity, ...] = ("spikes", "u", "v")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fidelity:
+    """Traces of both networks on the test samples, and how they compare."""
+
+    float_traces: Traces
+    fixed_traces: Traces
+    comparison: Comparison
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Return one row per population: agreement, first difference, rates, membrane error."""
+        rows = []
+        for population in self.fixed_traces.populations:
+            spikes = self._record(population, "spikes")
+            v = self._record(population, "v")
+            error = self._membrane_error(population)
+            rows.append(
+                {
+                    "population": population,
+                    "agreement": spikes["agreement"] if spikes else None,
+                    "mismatches": spikes["mismatches"] if spikes else None,
+                    "compared": spikes["compared"] if spikes else None,
+                    "first_difference": spikes["first_difference"] if spikes else None,
+                    "rate_float": spikes["rate_a"] if spikes else None,
+                    "rate_fixed": spikes["rate_b"] if spikes else None,
+                    "v_error": error,
+                    "v_compared": v["compared"] if v else None,
+                }
+            )
+        return rows
+
+    def _record(self, population: str, quantity: str) -> dict[str, Any] | None:
+        for record in self.comparison.as_dict()["records"]:
+            if record["population"] == population and record["quantity"] == quantity:
+                return dict(record)
+        return None
+
+    def _membrane_error(self, population: str) -> float:
+        """Mean |v_float - v_fixed| in membrane units."""
+        key = f"{population}/v"
+        entry = self.fixed_traces.meta["populations"][population]
+        fixed = self.fixed_traces.records[key] / entry["scale"] + entry.get("origin", 0.0)
+        return float(abs(self.float_traces.records[key] - fixed).mean())
+
+
+def measure_fidelity(
+    network: Network, net: FixedPointNetwork, codes: NDArray[Any], threads: int | None = None
+) -> Fidelity:
+    """Run both networks on ``codes`` and compare spikes and membranes of every layer."""
+    before = run_float(network, codes, record=("spikes", "v"))
+    after = run_fixed(net, codes, record=("spikes", "v"), threads=threads)
+    return Fidelity(before, after, compare_traces(before, after, scaled=True))
+
+
+def check_lava(
+    net: FixedPointNetwork, codes: NDArray[Any]
+) -> tuple[dict[str, Any] | None, dict[str, Any], list[Finding]]:
+    """Run ``codes`` on Lava and compare u, v and spikes of every layer, zero tolerance.
+
+    Returns the check ({"samples", "compared", "mismatches", "first"}; None without Lava), what is
+    known about the runtime, and findings.
+
+    Raises
+    ------
+    LavaError
+        If Lava is there but fails.
+    """
+    from neurodeploy.export import lava
+
+    reference = run_fixed(net, codes, record=_LAVA_RECORDS)
+    try:
+        result = lava.verify_against(net, codes, reference)
+        status = lava.runtime.status(self_test=False)
+    except MissingComponentError as error:
+        absent = {"available": False, "mode": "absent", "detail": str(error)}
+        text = "not installed: no integer was checked against Lava"
+        finding = Finding("warning", "Lava runtime", text, "run: neurodeploy lava install")
+        return None, absent, [finding]
+    check = {
+        "samples": len(codes),
+        "compared": result.compared,
+        "mismatches": result.mismatches,
+        "first": None if result.first is None else str(result.first),
+    }
+    runtime = {"available": True, "mode": status.mode, "detail": str(status)}
+    findings = []
+    if result.mismatches:
+        text = f"{result.mismatches} of {result.compared} values differ; first: {result.first}"
+        remedy = "please report it with the NET.h5: the simulator must equal Lava"
+        findings.append(Finding("error", "Lava check", text, remedy))
+    return check, runtime, findings

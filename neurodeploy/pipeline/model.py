@@ -1,0 +1,138 @@
+"""A model from whichever file it came: its float network, and its integers if it has them."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from neurodeploy import hardware_profiles
+from neurodeploy.errors import InputError
+from neurodeploy.findings import Finding
+from neurodeploy.graph import Contract, Graph, contract_from_metadata, read
+from neurodeploy.lowering import lower
+from neurodeploy.network import (
+    FixedPointNetwork,
+    Network,
+    Samples,
+    load_network,
+    require_legal,
+)
+from neurodeploy.quantize import QuantizeConfig, quantize
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A model on its way: ``fixed`` is None until it is quantised."""
+
+    name: str
+    network: Network | None
+    fixed: FixedPointNetwork | None
+    findings: tuple[Finding, ...] = ()
+
+    def require_network(self) -> Network:
+        """Return the float network; InputError if the file holds integers only."""
+        if self.network is None:
+            raise InputError(
+                f"{self.name}: holds no NIR graph, so it cannot run in float; use the .nir file"
+            )
+        return self.network
+
+    def require_fixed(self) -> FixedPointNetwork:
+        """Return the fixed-point network; InputError if it is not quantised."""
+        if self.fixed is None:
+            raise InputError(
+                f"{self.name}: is a float model; name a chip with --profile, or quantise it first "
+                "(neurodeploy quantize)"
+            )
+        return self.fixed
+
+
+def load_model(
+    path: str | Path,
+    options: Contract | None = None,
+    *,
+    strict: bool = False,
+    lava_quirks: bool = False,
+) -> Model:
+    """Read a .nir file (float) or a NET.h5 (integers, with the float model it came from).
+
+    Parameters
+    ----------
+    path : path
+        ``.h5`` and ``.hdf5`` are NET.h5; everything else is read as NIR.
+    options : Contract
+        Contract options; only for NIR files.
+    strict : bool
+        Warnings of the NIR reader stop.
+    lava_quirks : bool
+        Accept integers that Lava takes but no chip holds.
+    """
+    path = Path(path)
+    if path.suffix in (".h5", ".hdf5"):
+        return _load_fixed(path, options, lava_quirks)
+    graph, findings = read(path, options, strict=strict)
+    network, more = lower(graph)
+    return Model(path.stem, network, None, (*findings, *more))
+
+
+def model_from_graph(graph: Graph, name: str) -> Model:
+    """Wrap a graph that is already in memory."""
+    network, findings = lower(graph)
+    return Model(name, network, None, findings)
+
+
+def quantized(
+    model: Model,
+    profile: str | Path,
+    config: QuantizeConfig | None = None,
+    calibration: Samples | None = None,
+) -> Model:
+    """Return the model with its fixed-point network for ``profile``.
+
+    Every calibration sample's hash is stored in the network, so that later evaluations can refuse
+    the same samples.
+    """
+    network = model.require_network()
+    codes: NDArray[Any] | None = None
+    hashes: tuple[str, ...] = ()
+    if calibration is not None:
+        codes = calibration.codes(network.encoder, network.n_input)
+        hashes = calibration.hashes(network.encoder)
+    chip = hardware_profiles.load(str(profile))
+    fixed, findings = quantize(network, chip, config, calibration=codes, calibration_hashes=hashes)
+    return dataclasses.replace(model, fixed=fixed, findings=(*model.findings, *findings))
+
+
+def _load_fixed(path: Path, options: Contract | None, lava_quirks: bool) -> Model:
+    fixed = load_network(path)
+    if not lava_quirks:
+        require_legal(fixed)
+    if options is not None and options != Contract():
+        raise InputError(
+            f"{path}: a NET.h5 holds its contract; contract options belong to .nir files"
+        )
+    if not fixed.nir_file:
+        return Model(path.stem, None, fixed)
+    return Model(path.stem, _embedded_network(fixed), fixed)
+
+
+def _embedded_network(fixed: FixedPointNetwork) -> Network:
+    """Lower the NIR file inside a NET.h5 under the contract it was quantised with."""
+    said = contract_options(fixed.contract)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "embedded.nir"
+        copy.write_bytes(fixed.nir_file)
+        graph, _ = read(copy, said)
+    network: Network = lower(graph).value
+    return network
+
+
+def contract_options(metadata: Mapping[str, Any]) -> Contract:
+    """Turn a stored contract back into options."""
+    return contract_from_metadata(metadata, "NET.h5")
