@@ -1,1 +1,32 @@
-"""One engine, two number systems: float and fixed point."""
+"""One simulator, two number systems: float and fixed point, with gradients through both.
+
+Names are loaded on first use: the fixed-point kernels need numba, the gradients torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurodeploy.simulate.fixed import run_fixed
+    from neurodeploy.simulate.fixed_gradient import FixedGradient
+    from neurodeploy.simulate.float_gradient import FloatGradient
+    from neurodeploy.simulate.floating import run_float
+    from neurodeploy.simulate.stimulus import input_hash
+
+__all__ = ["FixedGradient", "FloatGradient", "input_hash", "run_fixed", "run_float"]
+
+_HOMES = {
+    "FixedGradient": "fixed_gradient",
+    "FloatGradient": "float_gradient",
+    "input_hash": "stimulus",
+    "run_fixed": "fixed",
+    "run_float": "floating",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

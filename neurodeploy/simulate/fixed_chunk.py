@@ -1,0 +1,239 @@
+"""One chunk of samples through all layers, block of steps by block of steps.
+
+Lava's timing needs no second engine. In a feed-forward network where each synapse costs one step,
+layer l at hardware step h does what it would do at logical step h - latency(l) without latency;
+before that only its bias acts (``start_v`` makes those steps end at ``v_init``), and after the
+last code the input is silent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.network.fixed import FixedPointNetwork
+from neurodeploy.network.floating import ALWAYS_ON, INPUT
+from neurodeploy.network.start_state import start_v
+from neurodeploy.network.traces import Quantity, readout_quantity
+from neurodeploy.simulate import neuron_kernels, synapse_kernels, wide_kernels
+from neurodeploy.simulate.fixed_input import LayerInput
+from neurodeploy.simulate.fixed_plan import PlannedPopulation
+from neurodeploy.simulate.stimulus import Stimulus
+
+_NOT_RECORDED: NDArray[np.int32] = np.empty((0, 0, 0), np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunArrays:
+    """Where all chunks write: records [T, B, N] and counters, preallocated.
+
+    ``hardware_steps`` is T, plus the largest latency in Lava timing; ``latency`` is zero for every
+    population in aligned timing.
+    """
+
+    records: dict[str, NDArray[Any]]
+    overflows: dict[str, NDArray[np.int64]]
+    fired: dict[str, NDArray[np.int64]]
+    sent: NDArray[np.int64]
+    hardware_steps: int
+    latency: dict[str, int]
+    timing: str
+
+    @staticmethod
+    def allocate(
+        net: FixedPointNetwork,
+        plan: tuple[PlannedPopulation, ...],
+        stimulus: Stimulus,
+        quantities: tuple[Quantity, ...],
+        timing: str,
+    ) -> RunArrays:
+        """Allocate for what was asked and for the read-out; fill Lava's steps before the first."""
+        lava = timing == "lava"
+        total = stimulus.steps + (net.max_latency if lava else 0)
+        batch = stimulus.batch
+        records: dict[str, NDArray[Any]] = {}
+        for p in net.populations:
+            wanted = set(quantities)
+            if p.name == net.readout.population:
+                wanted.add(readout_quantity(net.readout))
+            if p.kind == "dlif":
+                wanted.discard("u")
+            for quantity in sorted(wanted):
+                dtype = np.uint8 if quantity == "spikes" else np.int32
+                records[f"{p.name}/{quantity}"] = np.zeros((total, batch, p.size), dtype)
+        arrays = RunArrays(
+            records=records,
+            overflows={p.name: np.zeros((batch, 2), np.int64) for p in net.populations},
+            fired={p.name: np.zeros((batch, p.size), np.int64) for p in net.populations},
+            sent=np.zeros((batch, net.n_input), np.int64),
+            hardware_steps=total,
+            latency={p.name: p.latency if lava else 0 for p in net.populations},
+            timing=timing,
+        )
+        if lava:
+            for planned in plan:
+                _fill_waiting_steps(planned, records)
+        return arrays
+
+    def counts(self, plan: tuple[PlannedPopulation, ...]) -> dict[str, NDArray[np.int64]]:
+        """Return the counters of every population and synapse, int64 [B]."""
+        counts: dict[str, NDArray[np.int64]] = {}
+        for p in plan:
+            counts[f"{p.name}/spikes"] = self.fired[p.name].sum(axis=1)
+            counts[f"{p.name}/wraps"] = self.overflows[p.name][:, 0]
+            counts[f"{p.name}/clamps"] = self.overflows[p.name][:, 1]
+        for p in plan:
+            # In Lava the always-on line sends from hardware step latency(target) on.
+            latency = self.latency[p.name]
+            on = self.hardware_steps - latency + (1 if self.timing == "lava" else 0)
+            for synapse in p.synapses:
+                if synapse.source == ALWAYS_ON:
+                    events = np.full((self.sent.shape[0], 1), on, np.int64)
+                else:
+                    events = self.sent if synapse.source == INPUT else self.fired[synapse.source]
+                counts[f"{synapse.name}/operations"] = events @ synapse.fan_out
+        return counts
+
+
+def _fill_waiting_steps(p: PlannedPopulation, records: dict[str, NDArray[Any]]) -> None:
+    """Record the steps before a layer's first: its bias acts alone, the same for all samples."""
+    latency = p.population.latency
+    v = np.array(start_v(p.population), np.int32)[None, :]
+    u = p.population.u_init[None, :].copy()
+    shape = (latency, 1, p.size)
+    trace_u, trace_v, trace_v_pre = (np.zeros(shape, np.int32) for _ in range(3))
+    if p.population.kind == "dlif":
+        trace_v[:] = trace_v_pre[:] = v
+    elif latency:
+        neuron_kernels.step_lif(
+            np.zeros((1, 1, p.size), np.int32), u, v, p.keep_u, p.keep_v, p.bias, p.threshold,
+            np.zeros((1, latency, p.size), np.uint8), np.zeros((1, 2), np.int64),
+            np.zeros((1, p.size), np.int64), trace_u, trace_v, trace_v_pre,
+        )  # fmt: skip
+    for quantity, trace in (("u", trace_u), ("v", trace_v), ("v_pre", trace_v_pre)):
+        if f"{p.name}/{quantity}" in records:
+            records[f"{p.name}/{quantity}"][:latency] = trace
+
+
+@dataclass(slots=True, eq=False)
+class _Layer:
+    """One population for the samples of a chunk: its state and where its input comes from."""
+
+    input: LayerInput
+    u: NDArray[np.int32]
+    v: NDArray[np.int32]
+
+
+class ChunkRun:
+    """Samples ``first`` .. ``last - 1`` of a run. Scratch arrays live as long as the chunk."""
+
+    def __init__(
+        self,
+        plan: tuple[PlannedPopulation, ...],
+        stimulus: Stimulus,
+        arrays: RunArrays,
+        first: int,
+        last: int,
+        *,
+        max_code: int,
+        saturate: bool,
+    ) -> None:
+        self._plan = plan
+        self._stimulus = stimulus
+        self._arrays = arrays
+        self._samples = slice(first, last)
+        self._size = last - first
+        self._layers = {
+            p.name: _Layer(
+                LayerInput(p, stimulus, first, last, max_code, saturate),
+                np.tile(p.population.u_init, (self._size, 1)),
+                np.tile(p.population.v_init, (self._size, 1)),
+            )
+            for p in plan
+        }
+        self._saturate = saturate
+        # Spikes of the current block by source, [B, steps, n padded].
+        self._masks: dict[str, NDArray[np.uint8]] = {}
+
+    def run(self, block_steps: int) -> None:
+        """Run all steps of the chunk, ``block_steps`` at a time."""
+        steps, total = self._stimulus.steps, self._arrays.hardware_steps
+        if self._stimulus.held:
+            codes = self._stimulus.codes[self._samples]
+            self._arrays.sent[self._samples] = (codes != 0) * np.int64(steps)
+        t = 0
+        while t < total:
+            end = min(t + block_steps, total)
+            if t < steps:  # the input is on, or off, for a whole block
+                end = min(end, steps)
+            self._run_block(t, end)
+            t = end
+
+    def _run_block(self, t: int, end: int) -> None:
+        """Run the logical steps ``t`` .. ``end - 1`` of all layers."""
+        if not self._stimulus.held and t < self._stimulus.steps:
+            self._mask_codes(t, end)
+        for p in self._plan:
+            # Late layers have not done all their logical steps when the run ends.
+            last = min(end, self._arrays.hardware_steps - self._arrays.latency[p.name])
+            if last > t:
+                a, overflowed = self._layers[p.name].input.over(t, last, self._masks)
+                self._step(p, a, overflowed, t, last)
+
+    def _mask_codes(self, t: int, end: int) -> None:
+        masks = self._block_masks(INPUT, end - t, self._stimulus.codes.shape[-1])
+        synapse_kernels.mask_codes(
+            self._stimulus.codes, t, self._samples.start, masks, self._arrays.sent[self._samples]
+        )
+
+    def _block_masks(self, source: str, steps: int, size: int) -> NDArray[np.uint8]:
+        """Return the source's masks for a block; their padding is zero and stays so."""
+        alignment = synapse_kernels.MASK_ALIGNMENT
+        shape = (self._size, steps, -(-size // alignment) * alignment)
+        if source not in self._masks or self._masks[source].shape != shape:
+            self._masks[source] = np.zeros(shape, np.uint8)
+        return self._masks[source]
+
+    def _step(
+        self,
+        p: PlannedPopulation,
+        a: NDArray[Any],
+        overflowed: NDArray[np.uint8] | None,
+        t: int,
+        end: int,
+    ) -> None:
+        """Step the neurons of one layer; ``overflowed`` comes with int64 input."""
+        layer, arrays = self._layers[p.name], self._arrays
+        masks = self._block_masks(p.name, end - t, p.size)
+        counters = (arrays.overflows[p.name][self._samples], arrays.fired[p.name][self._samples])
+        trace_u, *traces = (self._trace(p.name, q, t, end) for q in ("u", "v", "v_pre"))
+        if p.population.kind == "dlif":
+            shift = p.population.gain_shift
+            dlif = (layer.v, p.keep_v, p.bias, p.threshold, p.gain(t, end))
+            if overflowed is None:
+                neuron_kernels.step_dlif(a, *dlif, np.int32(shift), masks, *counters, *traces)
+            else:
+                wide_kernels.step_dlif_wide(
+                    a, overflowed, *dlif, shift, masks, *counters, *traces
+                )
+        else:
+            lif = (layer.u, layer.v, p.keep_u, p.keep_v, p.bias, p.threshold)
+            if overflowed is None:
+                neuron_kernels.step_lif(a, *lif, masks, *counters, trace_u, *traces)
+            else:
+                wide_kernels.step_lif_wide(
+                    a, overflowed, self._saturate, *lif, masks, *counters, trace_u, *traces
+                )
+        spikes = self._trace(p.name, "spikes", t, end)
+        if spikes.size:
+            spikes[:] = masks[:, :, : p.size].transpose(1, 0, 2)
+
+    def _trace(self, name: str, quantity: str, t: int, end: int) -> NDArray[Any]:
+        array = self._arrays.records.get(f"{name}/{quantity}")
+        if array is None:
+            return _NOT_RECORDED
+        shift = self._arrays.latency[name]
+        return array[t + shift : end + shift, self._samples]

@@ -1,0 +1,102 @@
+"""The codes that enter a run: checked once, kept narrow, hashed alike for every simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import RangeError, ShapeError
+from neurodeploy.files import content_hash
+from neurodeploy.network.encoding import ConstantEncoder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stimulus:
+    """Codes [B, n] held for ``steps`` steps, or [steps, B, n]; uint8, uint16 or int32."""
+
+    codes: NDArray[Any]
+    steps: int
+
+    @property
+    def held(self) -> bool:
+        """Whether every step receives the same codes."""
+        return self.codes.ndim == 2
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return int(self.codes.shape[-2])
+
+    def at(self, t: int) -> NDArray[Any]:
+        """Return the codes [B, n] of step ``t`` (from 0)."""
+        return self.codes if self.held else self.codes[t]
+
+
+def read_stimulus(
+    codes: Any, *, n_input: int, encoder: ConstantEncoder, steps: int, asked_steps: int | None
+) -> Stimulus:
+    """Check codes against a network and its encoder.
+
+    Parameters
+    ----------
+    codes : int array [B, n_input] or [T, B, n_input]
+        0 .. ``encoder.max_code``.
+    n_input, encoder
+        The network's.
+    steps : int
+        The network's steps, for held codes.
+    asked_steps : int or None
+        The caller's steps; for codes [T, B, n_input] it must be T.
+
+    Raises
+    ------
+    ShapeError
+        If there is no sample, no step, or another number of inputs.
+    RangeError
+        If the codes are not integers or leave the encoder's range.
+    """
+    array = np.asarray(codes)
+    if array.ndim not in (2, 3) or array.shape[-1] != n_input:
+        raise ShapeError(
+            f"codes: shape {array.shape}; this network needs [B, {n_input}] (held) "
+            f"or [T, B, {n_input}]"
+        )
+    if array.ndim == 3 and asked_steps is not None and asked_steps != array.shape[0]:
+        raise ShapeError(
+            f"codes: {array.shape[0]} steps in shape {array.shape}, but steps={asked_steps}; "
+            "leave steps out, or give codes [B, n] to be held"
+        )
+    run_steps = array.shape[0] if array.ndim == 3 else (asked_steps or steps)
+    if asked_steps == 0 or run_steps < 1 or array.shape[-2] < 1:
+        raise ShapeError(
+            f"codes: shape {array.shape} and {asked_steps if asked_steps == 0 else run_steps} "
+            "steps; a run needs at least one sample and one step"
+        )
+    return Stimulus(_checked_codes(array, encoder.max_code), run_steps)
+
+
+def input_hash(codes: Any, max_code: int) -> str:
+    """Hash codes so that the same input has one hash in every simulator and integer type."""
+    return content_hash({"codes": np.asarray(codes).astype(_narrowest(max_code), copy=False)})
+
+
+def _checked_codes(codes: NDArray[Any], max_code: int) -> NDArray[Any]:
+    if codes.dtype.kind not in "iub":
+        raise RangeError(
+            f"codes: dtype {codes.dtype}; codes are integers 0..{max_code}: "
+            "use the network's encoder.encode(images)"
+        )
+    fits = codes.dtype.kind in "ub" and np.iinfo(np.uint8).max <= max_code and codes.itemsize == 1
+    if codes.size and not fits and (codes.min() < 0 or codes.max() > max_code):
+        raise RangeError(
+            f"codes: range {codes.min()}..{codes.max()} leaves the encoder's 0..{max_code}; "
+            "clip the codes, or encode with the network's encoder"
+        )
+    return np.ascontiguousarray(codes.astype(_narrowest(max_code), copy=False))
+
+
+def _narrowest(max_code: int) -> type[np.unsignedinteger[Any]]:
+    return np.uint8 if max_code <= np.iinfo(np.uint8).max else np.uint16
