@@ -1,0 +1,273 @@
+"""FGSM, PGD and noise on the code grid, against naive versions and enumeration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from robustness.standins import Blind, Constant, Linear, Spy, random_linear, truly_robust
+
+from neurodeploy.attacks import FGSM, PGD, GaussianNoise, gradient, loss_gradient, perturbation
+from neurodeploy.errors import InputError, NeurodeployError, RangeError, ShapeError
+
+ATTACKS = [FGSM(), PGD(steps=5, step_share=0.5), PGD(steps=3, restarts=2), GaussianNoise()]
+
+
+def samples(seed, classifier, n, n_input, low=0, high=None):
+    rng = np.random.default_rng(seed)
+    high = classifier.max_code if high is None else high
+    codes = rng.integers(low, high + 1, (n, n_input)).astype(np.int32)
+    return codes, classifier.predict(codes)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    attack=st.sampled_from(ATTACKS),
+    max_code=st.sampled_from([1, 7, 255, 65535]),
+    radius=st.one_of(st.integers(0, 4), st.integers(0, 70000)),
+    seed=st.integers(0, 2**32),
+    data=st.data(),
+)
+def test_no_point_leaves_ball_or_range(attack, max_code, radius, seed, data):
+    shape = data.draw(st.tuples(st.integers(1, 5), st.integers(1, 6)))
+    codes = data.draw(hnp.arrays(np.int32, shape, elements=st.integers(0, max_code)))
+    labels = data.draw(hnp.arrays(np.int64, shape[0], elements=st.integers(0, 2)))
+    classifier = random_linear(seed, shape[1], 3, max_code)
+    outcome = attack.run(classifier, codes, labels, radius, seed, 1.0)
+    assert outcome.codes.dtype == np.int32
+    assert outcome.codes.shape == codes.shape
+    assert outcome.codes.min() >= 0
+    assert outcome.codes.max() <= max_code
+    if attack.in_ball:
+        assert np.abs(outcome.codes.astype(np.int64) - codes).max() <= radius
+    if radius == 0:
+        assert (outcome.codes == codes).all()
+    wrong = classifier.predict(outcome.codes) != labels
+    assert (outcome.found == wrong).all()
+
+
+def naive_fgsm(classifier, code, label, radius):
+    """One sample in plain Python, with the cross-entropy gradient written out."""
+    scores = (classifier.weight @ code + classifier.bias) * classifier.logit_scale
+    share = np.exp(scores - scores.max())
+    share /= share.sum()
+    point = []
+    for j, c in enumerate(code):
+        slope = sum((share[k] - (k == label)) * classifier.weight[k, j] for k in range(len(scores)))
+        moved = int(c) + (radius if slope > 0 else -radius if slope < 0 else 0)
+        point.append(min(max(moved, 0), classifier.max_code))
+    return point
+
+
+def test_fgsm_equals_a_naive_one_sample_by_sample():
+    classifier = random_linear(3, 12, 4, largest=2)
+    codes, labels = samples(4, classifier, 50, 12)
+    labels = np.where(labels < 0, 0, labels)
+    points = FGSM().run(classifier, codes, labels, 26, 0, 1.0).codes
+    for code, label, point in zip(codes, labels, points, strict=True):
+        assert point.tolist() == naive_fgsm(classifier, code, label, 26)
+    alone = [
+        FGSM().run(classifier, codes[[i]], labels[[i]], 26, 0, 1.0).codes[0] for i in range(50)
+    ]
+    assert (np.array(alone) == points).all()
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3])
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+def test_pgd_is_exact_on_two_linear_classes(radius, loss):
+    """There the gradient's sign is constant, so PGD must find a wrong point if there is one.
+
+    Steps of radius / 8 are smaller than one code: they only add up in real iterates.
+    """
+    classifier = random_linear(1, 4, 2, max_code=15, largest=3)
+    codes, labels = samples(2, classifier, 60, 4)
+    labels = np.where(labels < 0, 1, labels)
+    outcome = PGD(loss=loss).run(classifier, codes, labels, radius, 5, 1.0)
+    robust = truly_robust(classifier, codes, labels, radius)
+    assert 5 < robust.sum() < 55
+    assert (~outcome.found == robust).all()
+
+
+def test_pgd_claims_nothing_false_on_many_classes():
+    classifier = random_linear(8, 3, 5, max_code=15, largest=4)
+    codes, labels = samples(9, classifier, 60, 3)
+    labels = np.where(labels < 0, 0, labels)
+    outcome = PGD().run(classifier, codes, labels, 2, 5, 1.0)
+    robust = truly_robust(classifier, codes, labels, 2)
+    assert not (outcome.found & robust).any()
+    assert 0 < robust.sum() < 60
+
+
+def test_pgd_keeps_the_first_wrong_point_else_the_one_of_largest_loss():
+    inner = random_linear(1, 6, 2, max_code=63, largest=3)
+    codes, labels = samples(2, inner, 40, 6)
+    labels = np.where(labels < 0, 1, labels)
+    kinds = set()
+    for i in range(40):
+        spy = Spy(inner)
+        outcome = PGD().run(spy, codes[[i]], labels[[i]], 8, i, 1.0)
+        visited = np.concatenate([points for _, points in spy.asked]).astype(np.int64)
+        wrong = np.flatnonzero(inner.predict(visited) != labels[i])
+        kinds.add(bool(wrong.size))
+        if wrong.size:
+            assert wrong[0] == len(visited) - 1, "it must stop at the first wrong point"
+            assert (outcome.codes[0] == visited[-1]).all()
+        else:
+            assert len(visited) == 21
+            losses = loss_gradient(
+                inner,
+                visited[:20].astype(np.int32),
+                np.repeat(labels[[i]], 20),
+                1.0,
+                "cross_entropy",
+            ).loss
+            assert (outcome.codes[0] == visited[np.argmax(losses)]).all()
+    assert kinds == {True, False}
+
+
+def test_restarts_only_go_on_where_nothing_was_found():
+    classifier = random_linear(1, 4, 2, max_code=63, largest=3)
+    codes, labels = samples(2, classifier, 30, 4)
+    labels = np.where(labels < 0, 1, labels)
+    robust = truly_robust(classifier, codes, labels, 3)
+    spy = Spy(classifier)
+    PGD(steps=20, restarts=3).run(spy, codes, labels, 3, 0, 1.0)
+    last_gradients = [points for kind, points in spy.asked if kind == "scores"][-20:]
+    assert all(len(points) == robust.sum() for points in last_gradients)
+
+
+def test_a_tie_is_wrong():
+    classifier = Linear(np.array([[1], [0]]), np.array([0, 10]), max_code=20)
+    codes, labels = np.array([[12]], np.int32), np.array([0])
+    assert classifier.predict(np.array([[10]])) == [-1]
+    for attack in (FGSM(), PGD()):
+        assert not attack.run(classifier, codes, labels, 1, 0, 1.0).found[0]
+        outcome = attack.run(classifier, codes, labels, 2, 0, 1.0)
+        assert outcome.found[0]
+        assert outcome.codes[0, 0] == 10
+    wrong = loss_gradient(classifier, np.array([[10]], np.int32), labels, 1.0, "margin").wrong
+    assert wrong[0]
+
+
+def test_zero_gradients_are_counted():
+    classifier = Blind(np.array([[1, 1], [0, 0]]), np.array([0, 4]), max_code=20)
+    codes = np.array([[10, 10], [0, 1]], np.int32)
+    labels = np.array([0, 1])
+    for attack in (FGSM(), PGD()):
+        outcome = attack.run(classifier, codes, labels, 1, 0, 1.0)
+        assert outcome.zero_gradient_share == 1.0
+        assert outcome.stuck.all()
+    seeing = Linear(classifier.weight, classifier.bias, max_code=20)
+    assert FGSM().run(seeing, codes, labels, 1, 0, 1.0).zero_gradient_share == 0.0
+    assert not PGD().run(seeing, codes, labels, 1, 0, 1.0).stuck.any()
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.name)
+def test_same_seed_same_points_and_the_global_generator_is_left_alone(attack):
+    classifier = random_linear(0, 20, 4, largest=2)
+    codes, labels = samples(1, classifier, 30, 20)
+    labels = np.where(labels < 0, 0, labels)
+    before = torch.get_rng_state()
+    first = attack.run(classifier, codes, labels, 20, 11, 1.0)
+    second = attack.run(classifier, codes, labels, 20, 11, 1.0)
+    other = attack.run(classifier, codes, labels, 20, 12, 1.0)
+    assert (first.codes == second.codes).all()
+    assert (first.found == second.found).all()
+    assert (first.codes == other.codes).all() == (attack.name == "fgsm")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_chunks_change_nothing(monkeypatch):
+    classifier = random_linear(0, 10, 4, largest=2)
+    codes, labels = samples(1, classifier, 25, 10)
+    labels = np.where(labels < 0, 0, labels)
+    whole = PGD().run(classifier, codes, labels, 20, 11, 1.0)
+    monkeypatch.setattr(gradient, "CHUNK", 4)
+    parts = PGD().run(classifier, codes, labels, 20, 11, 1.0)
+    assert (whole.codes == parts.codes).all()
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+def test_gradient_equals_a_difference_quotient(loss):
+    classifier = random_linear(5, 6, 4, largest=3)
+    codes, labels = samples(6, classifier, 8, 6, low=1, high=254)
+    labels = (labels + 1) % 4
+    here = loss_gradient(classifier, codes, labels, 1.0, loss)
+    for j in range(6):
+        step = np.zeros(6, np.int32)
+        step[j] = 1
+        above = loss_gradient(classifier, codes + step, labels, 1.0, loss).loss
+        below = loss_gradient(classifier, codes - step, labels, 1.0, loss).loss
+        np.testing.assert_allclose(here.gradient[:, j], (above - below) / 2, atol=2e-4)
+
+
+def test_noise_is_gaussian_in_codes():
+    classifier = Constant(0, 2, max_code=60000)
+    codes = np.full((200, 300), 30000, np.int32)
+    labels = np.zeros(200, np.int64)
+    small = GaussianNoise().run(classifier, codes, labels, 40, 3, 1.0).codes - codes
+    assert abs(small.mean()) < 40 * 4 / np.sqrt(small.size)
+    assert abs(small.std() / 40 - 1) < 0.01
+    share = (np.abs(small) > 2 * 40).mean()
+    assert abs(share - 0.0455) < 0.004
+    large = GaussianNoise().run(classifier, codes, labels, 400, 3, 1.0).codes - codes
+    assert np.abs(large - 10 * small).max() <= 6  # the same directions, each rounded
+
+
+def test_noise_is_clipped_and_not_wrapped():
+    classifier = Constant(0, 2, max_code=255)
+    codes = np.array([[0, 255, 128]] * 500, np.int32)
+    points = GaussianNoise().run(classifier, codes, np.zeros(500, np.int64), 50, 0, 1.0).codes
+    assert 0.4 < (points[:, 0] == 0).mean() < 0.6
+    assert 0.4 < (points[:, 1] == 255).mean() < 0.6
+    assert points[:, 0].max() < 255
+
+
+def test_names():
+    assert perturbation("pgd7", restarts=3) == PGD(steps=7, restarts=3)
+    assert [perturbation(n).name for n in ("gaussian", "fgsm", "pgd20")] == [
+        "gaussian",
+        "fgsm",
+        "pgd20",
+    ]
+    for name in ("pgd", "pgd0", "PGD20", "pgd20x", "square"):
+        with pytest.raises(InputError, match="gaussian, fgsm and pgd<steps>"):
+            perturbation(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"codes": np.zeros((2, 3), np.int32)}, ShapeError, "do not fit"),
+        ({"codes": np.zeros(3, np.int32)}, ShapeError, "needs"),
+        ({"codes": np.full((3, 2), 256)}, RangeError, "leave the range"),
+        ({"codes": np.full((3, 2), -1)}, RangeError, "leave the range"),
+        ({"codes": np.full((3, 2), 0.5)}, RangeError, "must be integers"),
+        ({"labels": np.array([0, 1, -1])}, RangeError, "negative"),
+        ({"labels": np.array([0, 1, 7])}, RangeError, "has no score"),
+        ({"radius": -1}, InputError, "at least 0"),
+        ({"radius": 1.5}, InputError, "whole number"),
+    ],
+)
+def test_bad_input_is_refused(change, error, words):
+    call = {"codes": np.zeros((3, 2), np.int32), "labels": np.array([0, 1, 0]), "radius": 1}
+    call |= change
+    with pytest.raises(error, match=words):
+        FGSM().run(random_linear(0, 2, 3), **call, seed=0, width=1.0)
+    assert issubclass(error, NeurodeployError)
+
+
+@pytest.mark.parametrize("change", [{"steps": 0}, {"restarts": 0}, {"step_share": 0.0}])
+def test_pgd_needs_something_to_do(change):
+    with pytest.raises(InputError, match="must be positive"):
+        PGD(**change)
+
+
+def test_no_samples_is_no_error():
+    codes = np.zeros((0, 3), np.int32)
+    for attack in ATTACKS:
+        outcome = attack.run(random_linear(0, 3, 2), codes, np.zeros(0, np.int64), 3, 0, 1.0)
+        assert outcome.codes.shape == (0, 3)
