@@ -1,0 +1,113 @@
+"""Networks as classifiers on the code grid: exact predictions, and gradients for attacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import ShapeError
+from neurodeploy.files import content_hash
+from neurodeploy.network import FixedPointNetwork, Network, decide, network_hash
+
+if TYPE_CHECKING:
+    import torch
+
+#: Samples per exact run: bounds memory and lets an interrupt through.
+BATCH = 4096
+
+
+class NetworkClassifier:
+    """A network, float or fixed, as the attacks want it.
+
+    Parameters
+    ----------
+    net : Network or FixedPointNetwork
+        Codes are held for ``net.steps`` steps. The float network sees ``encoder.decode(codes)``,
+        the fixed one the codes themselves: the same grid points.
+    device : str
+        Where gradients are computed. Predictions are exact and always run on the CPU.
+    threads : int or None
+        Threads of the fixed-point simulator.
+    """
+
+    def __init__(
+        self, net: Network | FixedPointNetwork, *, device: str = "cpu", threads: int | None = None
+    ) -> None:
+        self.net = net
+        self._device = device
+        self._threads = threads
+        self._gradient = lru_cache(maxsize=8)(self._build_gradient)
+
+    @property
+    def max_code(self) -> int:
+        """Largest input code."""
+        return self.net.encoder.max_code
+
+    def predict(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the decision on each sample [B], -1 where the top is tied; an exact run."""
+        codes = np.asarray(codes)
+        if codes.ndim != 2 or codes.shape[1] != self.net.n_input:
+            raise ShapeError(
+                f"codes: shape {codes.shape}; the network takes [B, {self.net.n_input}]"
+            )
+        parts = [
+            decide(self._run(codes[start : start + BATCH]))
+            for start in range(0, codes.shape[0], BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+    def scores(self, codes: torch.Tensor, width: float) -> torch.Tensor:
+        """Return logits [B, classes], differentiable by ``codes``; surrogate ``width``."""
+        scores: torch.Tensor = self._gradient(width)(codes.to(self._device))
+        return scores
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything in the network that decides its predictions."""
+        return fingerprint(self.net)
+
+    def _run(self, codes: NDArray[np.int32]) -> NDArray[Any]:
+        # Imported here: `simulate` compiles kernels, which a reader of evidence need not wait for.
+        from neurodeploy.simulate import run_fixed, run_float
+
+        if isinstance(self.net, FixedPointNetwork):
+            traces = run_fixed(self.net, codes, threads=self._threads)
+        else:
+            traces = run_float(self.net, codes)
+        return traces.scores()
+
+    def _build_gradient(self, width: float) -> Callable[[torch.Tensor], torch.Tensor]:
+        from neurodeploy.simulate import FixedGradient, FloatGradient
+
+        kind = FixedGradient if isinstance(self.net, FixedPointNetwork) else FloatGradient
+        gradient: Callable[[torch.Tensor], torch.Tensor] = kind(
+            self.net, width=width, device=self._device
+        ).scores
+        return gradient
+
+
+def fingerprint(net: Network | FixedPointNetwork) -> str:
+    """Return a content hash of ``net`` (SHA-256, hexadecimal)."""
+    if isinstance(net, FixedPointNetwork):
+        return network_hash(net)
+    header = {
+        "encoder": net.encoder.as_dict(),
+        "readout": net.readout.as_dict(),
+        "steps": net.steps,
+        "populations": [[p.name, p.kind] for p in net.populations],
+        "synapses": [[s.source, s.target] for s in net.synapses],
+    }
+    text = json.dumps(header, sort_keys=True).encode()
+    arrays: dict[str, NDArray[Any]] = {"header": np.frombuffer(text, dtype=np.uint8)}
+    for index, population in enumerate(net.populations):
+        for name in ("decay_v", "input_gain", "v_leak", "v_threshold", "v_reset", "v_init", "bias"):
+            arrays[f"populations/{index}/{name}"] = getattr(population, name)
+        if population.gain is not None:
+            arrays[f"populations/{index}/gain"] = population.gain
+    for index, synapse in enumerate(net.synapses):
+        arrays[f"synapses/{index}"] = synapse.weight
+    return content_hash(arrays)

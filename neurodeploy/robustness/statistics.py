@@ -1,0 +1,190 @@
+"""Intervals and tests for accuracies and for the drop between two networks on the same images.
+
+The drop is a mean over images of a difference that is 1 (lost), -1 (gained) or 0. Its interval
+comes from a bootstrap over images. Resampling n images with replacement is a multinomial draw of
+the counts of lost, gained and unchanged images, so that is what is drawn.
+
+The percentile interval is used, not BCa: the statistic is a plain mean, so its bootstrap has no
+bias to correct, and what skewness is left matters only when few images changed. There every
+bootstrap fails: with no lost image among 20 it says that the drop is 0 for certain, and its 95 %
+upper limit holds in 93 % of cases at 3 % lost and 1 % gained (n = 360), in 76 % at 0.4 and 0.1 %
+(exact sums over all outcomes). So each limit is the wider of the bootstrap's and of the score
+interval for paired proportions (Tango, Statistics in Medicine 17, 1998); together they hold in at
+least 95 % in all cases computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from neurodeploy.errors import InputError
+
+#: Beyond this many images the answer of ``needed_n`` is "no practical number".
+NEEDED_N_MAX = 10_000_000
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the two-sided Wilson score interval of a share, as fractions.
+
+    (0, 1) for ``n`` = 0: nothing is known.
+    """
+    if not 0 <= successes <= n:
+        raise InputError(f"Wilson interval: {successes} successes among {n}")
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = successes / n
+    middle = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    low = 0.0 if successes == 0 else (middle - half) / scale
+    high = 1.0 if successes == n else (middle + half) / scale
+    return low, high
+
+
+def score_z(lost: float, gained: float, n: float, drop: float) -> float:
+    """Return Tango's score statistic of the hypothesis that the true drop is ``drop``.
+
+    Positive when the observed drop is larger; standard normal in large samples. ``lost`` and
+    ``gained`` are counts and may be fractional (for planning).
+    """
+    a = 2 * n
+    b = -lost - gained + (2 * n - lost + gained) * drop
+    c = -gained * drop * (1 - drop)
+    # Likelihood estimate of the share gained under the hypothesis.
+    share = (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)
+    variance = n * (2 * share + drop * (1 - drop))
+    difference = lost - gained - n * drop
+    if variance <= 0:
+        return 0.0 if difference == 0 else math.copysign(math.inf, difference)
+    return difference / math.sqrt(variance)
+
+
+def score_limit(lost: float, gained: float, n: float, confidence: float, upper: bool) -> float:
+    """Return the one-sided limit of the drop at ``confidence`` by Tango's score interval."""
+    if not upper:
+        return -score_limit(gained, lost, n, confidence, upper=True)
+    z = NormalDist().inv_cdf(confidence)
+    observed = (lost - gained) / n
+    edge = 1 - 1e-9
+    if observed >= edge or score_z(lost, gained, n, edge) + z > 0:
+        return 1.0
+    return float(brentq(lambda drop: score_z(lost, gained, n, drop) + z, observed, edge))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairedDrop:
+    """The drop from one network to another on the same images, with its uncertainty.
+
+    Parameters
+    ----------
+    lost, gained, n : int
+        Images right on the first network alone, on the second alone, and all images.
+    replicates : float64 [R]
+        Bootstrap distribution of the drop.
+    """
+
+    lost: int
+    gained: int
+    n: int
+    replicates: NDArray[np.float64]
+
+    @property
+    def drop(self) -> float:
+        """Share lost minus share gained."""
+        return (self.lost - self.gained) / self.n
+
+    def lower(self, confidence: float) -> float:
+        """Return the one-sided lower limit at ``confidence``; the wider of the two methods."""
+        percentile = np.quantile(self.replicates, 1 - confidence, method="lower")
+        score = score_limit(self.lost, self.gained, self.n, confidence, upper=False)
+        return min(float(percentile), score)
+
+    def upper(self, confidence: float) -> float:
+        """Return the one-sided upper limit at ``confidence``; the wider of the two methods."""
+        percentile = np.quantile(self.replicates, confidence, method="higher")
+        score = score_limit(self.lost, self.gained, self.n, confidence, upper=True)
+        return max(float(percentile), score)
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return the two-sided interval at ``confidence``."""
+        one_sided = 0.5 + confidence / 2
+        return self.lower(one_sided), self.upper(one_sided)
+
+    def p_lost(self, tolerance: float) -> float:
+        """Return the p-value of "the drop is at most ``tolerance``"; the larger of both methods.
+
+        It is below 1 - confidence where ``lower(confidence)`` is above ``tolerance``.
+        """
+        below = int((self.replicates <= tolerance).sum())
+        percentile = (1 + below) / (1 + self.replicates.size)
+        score = 1 - NormalDist().cdf(score_z(self.lost, self.gained, self.n, tolerance))
+        return max(percentile, score)
+
+
+def paired_drop(
+    first_right: NDArray[np.bool_], second_right: NDArray[np.bool_], replicates: int, seed: int
+) -> PairedDrop:
+    """Compare two networks on the same images, [n] each, with a bootstrap over images.
+
+    Raises
+    ------
+    InputError
+        If there is no image, or the two do not belong together.
+    """
+    first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
+    if first.shape != second.shape or first.ndim != 1 or first.size == 0:
+        raise InputError(f"paired drop: shapes {first.shape} and {second.shape}; needs [n] twice")
+    n = int(first.size)
+    lost, gained = int((first & ~second).sum()), int((~first & second).sum())
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(n, np.array([lost, gained, n - lost - gained]) / n, size=replicates)
+    return PairedDrop(lost, gained, n, (counts[:, 0] - counts[:, 1]) / n)
+
+
+def holm(p_values: Sequence[float], alpha: float = 0.05) -> tuple[bool, ...]:
+    """Return which hypotheses Holm's step-down procedure rejects at family level ``alpha``."""
+    rejected = [False] * len(p_values)
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    for rank, index in enumerate(order):
+        if p_values[index] > alpha / (len(order) - rank):
+            break
+        rejected[index] = True
+    return tuple(rejected)
+
+
+def needed_n(
+    lost: int, gained: int, n: int, tolerance: float, confidence: float = 0.95
+) -> int | None:
+    """Return how many images would decide, if the shares lost and gained stayed as they are.
+
+    With that many images the chance to decide is about one half, so take more. None if no
+    practical number does (the drop equals the tolerance).
+    """
+    drop = (lost - gained) / n
+    if drop == tolerance:
+        return None
+
+    def decides(count: int) -> bool:
+        a, b = lost / n * count, gained / n * count
+        if drop < tolerance:
+            return score_limit(a, b, count, confidence, upper=True) <= tolerance
+        return score_limit(a, b, count, confidence, upper=False) > tolerance
+
+    high = n + 1
+    while not decides(high):
+        high *= 2
+        if high > NEEDED_N_MAX:
+            return None
+    low = max(n, high // 2)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if decides(middle) else (middle, high)
+    return high

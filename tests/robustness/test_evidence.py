@@ -1,0 +1,170 @@
+"""Evidence files: whole, honest about changes, replayed without attack code."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from robustness.standins import Linear, random_linear
+
+from neurodeploy.errors import FileFormatError, InputError, OverlapError
+from neurodeploy.files import sample_hashes
+from neurodeploy.robustness import (
+    RobustnessConfig,
+    check_overlap,
+    evaluate_classifiers,
+    load_evidence,
+    replay,
+    save_evidence,
+)
+
+CONFIG = RobustnessConfig(
+    ("gaussian", "fgsm", "pgd5"), (20, 60), noise_draws=2, bootstrap=1000, seed=3
+)
+
+
+@pytest.fixture(scope="module", params=[255, 4095], ids=["uint8", "uint16"])
+def evaluated(request):
+    rng = np.random.default_rng(0)
+    first = random_linear(4, 8, 6, request.param, largest=3)
+    second = Linear(
+        first.weight + (rng.random(first.weight.shape) < 0.1), first.bias, first.max_code
+    )
+    codes = rng.integers(0, request.param + 1, (50, 8)).astype(np.int32)
+    labels = np.maximum(first.predict(codes), 0)
+    config = dataclasses.replace(CONFIG, radii_codes=(request.param // 12, request.param // 5))
+    result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, config)
+    return first, second, result
+
+
+def test_replay_reproduces_every_number(evaluated, tmp_path):
+    first, second, result = evaluated
+    path = tmp_path / "evidence.npz"
+    save_evidence(path, result.evidence)
+    found = replay(path, first, second)
+    assert found.ok, found.differences
+    assert any(row["lost"] > 0 for row in result.rows)
+    for row in result.rows:
+        again = found.rows[f"{row['perturbation']}/{row['radius_codes']}"]
+        assert {k: again[k] for k in ("float", "fixed", "lost", "gained")} == {
+            k: row[k] for k in ("float", "fixed", "lost", "gained")
+        }
+    assert any(key.startswith("check/pgd5/") for key in found.rows)
+    for only in ({"float_net": first}, {"fixed_net": second}):
+        assert replay(path, **only) == found
+
+
+def test_file_holds_exactly_the_points(evaluated, tmp_path):
+    _, _, result = evaluated
+    path = tmp_path / "evidence.npz"
+    save_evidence(path, result.evidence)
+    read = load_evidence(path)
+    assert (read.codes == result.evidence.codes).all()
+    assert (read.labels == result.evidence.labels).all()
+    assert (read.index == np.arange(50)).all()
+    assert len(read.rows) == len(result.evidence.rows) == 7
+    for a, b in zip(read.rows, result.evidence.rows, strict=True):
+        assert (a.key, a.members, a.radius_codes, a.in_ball) == (
+            b.key,
+            b.members,
+            b.radius_codes,
+            b.in_ball,
+        )
+        assert (a.points == b.points).all()
+        assert (a.null_points == b.null_points).all()
+        for side in ("float", "fixed"):
+            assert (a.robust[side] == b.robust[side]).all()
+    with np.load(path) as file:
+        width = np.uint8 if read.max_code == 255 else np.uint16
+        assert file[f"pgd5/{read.rows[-2].radius_codes}/points"].dtype == width
+
+
+def test_a_changed_network_is_noticed(evaluated, tmp_path):
+    first, second, result = evaluated
+    path = tmp_path / "evidence.npz"
+    save_evidence(path, result.evidence)
+    changed = dataclasses.replace(second, bias=second.bias + np.array([400, 0, 0, 0, 0, 0]))
+    found = replay(path, first, changed)
+    assert not found.ok
+    assert all(": fixed: " in text for text in found.differences)
+    assert "samples differ (first: " in found.differences[0]
+    swapped = replay(path, second, first)
+    assert any(": float: " in text for text in swapped.differences)
+    assert any(": null line: " in text for text in swapped.differences)
+
+
+def test_an_illegal_point_is_noticed(evaluated, tmp_path):
+    first, second, result = evaluated
+    row = next(r for r in result.evidence.rows if r.key.startswith("fgsm/"))
+    points = row.points.copy()
+    clean = int(result.evidence.codes[3, 2])
+    points[0, 3, 2] = clean + row.radius_codes + 1 if clean < 100 else clean - row.radius_codes - 1
+    rows = tuple(
+        dataclasses.replace(r, points=points) if r is row else r for r in result.evidence.rows
+    )
+    path = tmp_path / "evidence.npz"
+    save_evidence(path, dataclasses.replace(result.evidence, rows=rows))
+    found = replay(path, first, second)
+    assert any(f"the radius is {row.radius_codes}" in text for text in found.differences)
+    low = dataclasses.replace(result.evidence, max_code=200)
+    save_evidence(path, low)
+    assert any("leave the range 0..200" in text for text in replay(path, first).differences)
+
+
+def test_replay_needs_no_attack_code_and_no_torch(evaluated, tmp_path):
+    first, _, result = evaluated
+    path = tmp_path / "evidence.npz"
+    save_evidence(path, result.evidence)
+    np.savez(tmp_path / "net.npz", weight=first.weight, bias=first.bias)
+    script = f"""
+import sys
+for name in ("torch", "neurodeploy.attacks", "neurodeploy.robustness.protocol"):
+    sys.modules[name] = None
+import numpy as np
+from neurodeploy.network import decide
+from neurodeploy.robustness import replay
+net = np.load({str(tmp_path / "net.npz")!r})
+class Net:
+    def predict(self, codes):
+        return decide(codes.astype(np.int64) @ net["weight"].T + net["bias"])
+found = replay({str(path)!r}, Net())
+assert found.ok, found.differences
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_damaged_and_foreign_files(evaluated, tmp_path):
+    first, _, result = evaluated
+    path = tmp_path / "evidence.npz"
+    path.write_bytes(b"no zip file")
+    with pytest.raises(FileFormatError, match=r"evidence\.npz"):
+        replay(path, first)
+    np.savez(path, codes=np.zeros(3))
+    with pytest.raises(FileFormatError, match="meta"):
+        load_evidence(path)
+    np.savez(path, meta=np.array('{"kind": "other", "schema": 1}'))
+    with pytest.raises(FileFormatError, match="'other'"):
+        load_evidence(path)
+    with pytest.raises(FileFormatError):
+        load_evidence(tmp_path / "absent.npz")
+    save_evidence(path, result.evidence)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(FileFormatError):
+        load_evidence(path)
+    with pytest.raises(InputError, match="or both"):
+        replay(path)
+
+
+def test_overlap_is_an_error_unless_allowed():
+    codes = np.arange(40, dtype=np.int32).reshape(10, 4)
+    tuned = sample_hashes(codes[[2, 5]].astype(np.float64))
+    with pytest.raises(OverlapError, match=r"2 of 10 evaluation samples \(first: 2\).*--allow"):
+        check_overlap(tuned, codes)
+    (finding,) = check_overlap(tuned, codes, allow=True)
+    assert finding.severity == "warning"
+    assert finding.numbers == {"shared": 2, "n": 10}
+    assert check_overlap(tuned, codes[6:]) == ()
+    assert check_overlap((), codes) == ()

@@ -1,0 +1,290 @@
+"""The protocol on tiny classifiers whose robustness is known by enumeration."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from robustness.standins import Blind, Constant, Linear, Spy, random_linear, truly_robust
+
+from neurodeploy.errors import InputError, ShapeError
+from neurodeploy.robustness import RobustnessConfig, evaluate_classifiers
+from neurodeploy.robustness.config import ThreatModel
+from neurodeploy.robustness.result import SUMMARY_KEYS
+
+SMALL = RobustnessConfig(
+    perturbations=("fgsm", "pgd20"),
+    radii_codes=(1, 2, 3),
+    widths=(1.0, 2.0),
+    bootstrap=1000,
+    seed=7,
+)
+
+
+def two_networks(seed=1, n=120, n_input=4, max_code=15):
+    """Two-class linear networks that differ by a small change of the weights, and samples."""
+    first = random_linear(seed, n_input, 2, max_code, largest=4)
+    rng = np.random.default_rng(seed + 50)
+    second = Linear(first.weight + rng.integers(-1, 2, first.weight.shape), first.bias, max_code)
+    codes = rng.integers(0, max_code + 1, (n, n_input)).astype(np.int32)
+    labels = first.predict(codes)
+    return first, second, codes, np.where(labels < 0, 0, labels)
+
+
+def test_numbers_equal_enumeration():
+    """On two linear classes PGD and FGSM are exact, so every share is known."""
+    first, second, codes, labels = two_networks()
+    result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, SMALL)
+    lost_somewhere = gained_somewhere = 0
+    for row in result.rows:
+        radius = row["radius_codes"]
+        robust_float = truly_robust(first, codes, labels, radius)
+        robust_fixed = truly_robust(second, codes, labels, radius)
+        lost = (robust_float & ~robust_fixed).mean()
+        gained = (robust_fixed & ~robust_float).mean()
+        assert row["float"] == robust_float.mean()
+        assert row["fixed"] == robust_fixed.mean()
+        assert row["lost"] == lost
+        assert row["gained"] == gained
+        assert row["drop"] == pytest.approx(lost - gained)
+        assert row["retention"] == (robust_float & robust_fixed).sum() / robust_float.sum()
+        assert row["drop_ci95"][0] <= row["drop_lower95"] <= row["drop"]
+        assert row["drop"] <= row["drop_upper95"] <= row["drop_ci95"][1]
+        assert row["null"]["lost"] == row["null"]["gained"] == 0, "an exact attack has no luck"
+        assert row["n"] == 120
+        lost_somewhere += lost > 0
+        gained_somewhere += gained > 0
+    assert lost_somewhere
+    assert result.clean_accuracy["float"] == (first.predict(codes) == labels).mean()
+    assert result.clean_accuracy["fixed"] == (second.predict(codes) == labels).mean()
+
+
+def test_members_are_equal_and_show_transfer():
+    first, second, codes, labels = two_networks()
+    result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, SMALL)
+    row = result.rows[1]
+    names = [m["name"] for m in row["members"]]
+    assert names == ["float width 1", "float width 2", "fixed width 1", "fixed width 2"]
+    evidence = result.evidence.rows[1]
+    assert evidence.key == "fgsm/2"
+    for index, member in enumerate(row["members"]):
+        for side, net in (("float", first), ("fixed", second)):
+            right = net.predict(evidence.points[index]) == labels
+            assert member[side] == right.mean()
+
+
+def test_a_point_found_on_one_network_counts_against_the_other():
+    """The float network hides its gradient; only the pool breaks it."""
+    first, _, codes, labels = two_networks()
+    hidden = Blind(first.weight, first.bias, first.max_code)
+    config = dataclasses.replace(SMALL, perturbations=("fgsm",))
+    result = evaluate_classifiers({"float": hidden, "fixed": first}, codes, labels, config)
+    for row in result.rows:
+        own = [m["float"] for m in row["members"] if m["attacked"] == "float"]
+        clean = result.clean_accuracy["float"]
+        assert own == [clean, clean], "its own adversaries never hurt it"
+        robust = truly_robust(first, codes, labels, row["radius_codes"]).mean()
+        assert row["float"] == row["fixed"] == robust < 1
+        assert row["lost"] == row["gained"] == 0
+        assert row["attack_too_weak"]
+
+
+def test_identical_networks_lose_nothing_whatever_the_attack():
+    net = random_linear(4, 8, 4, 255, largest=3)
+    codes = np.random.default_rng(0).integers(0, 256, (60, 8)).astype(np.int32)
+    labels = np.maximum(net.predict(codes), 0)
+    config = RobustnessConfig(("gaussian", "fgsm", "pgd5"), (10, 40), bootstrap=1000)
+    result = evaluate_classifiers({"float": net, "fixed": net}, codes, labels, config)
+    assert all(row["lost"] == row["gained"] == 0 for row in result.rows)
+    assert any(0 < row["float"] < 1 for row in result.rows)
+
+
+def test_noise_gives_both_networks_the_same_points():
+    first, second, codes, labels = two_networks(n=50)
+    spies = {"float": Spy(first), "fixed": Spy(second)}
+    config = RobustnessConfig(("gaussian",), (3,), noise_draws=5, bootstrap=1000)
+    result = evaluate_classifiers(spies, codes, labels, config)
+    points = result.evidence.rows[0].points
+    assert points.shape == (5, 50, 4)
+    assert len({p.tobytes() for p in points}) == 5
+    for spy in spies.values():
+        assert any(np.array_equal(asked, points.reshape(-1, 4)) for _, asked in spy.asked)
+    expected = (first.predict(points.reshape(-1, 4)).reshape(5, 50) == labels).all(axis=0)
+    expected &= first.predict(codes) == labels
+    assert result.rows[0]["float"] == expected.mean()
+
+
+def test_null_line_is_zero_for_equal_seeds_and_not_for_others():
+    net = random_linear(4, 8, 6, 255, largest=3)
+    other = random_linear(4, 8, 6, 255, largest=3)
+    codes = np.random.default_rng(0).integers(0, 256, (200, 8)).astype(np.int32)
+    labels = np.maximum(net.predict(codes), 0)
+    config = RobustnessConfig(("gaussian", "fgsm", "pgd2"), (20,), seed=5, bootstrap=1000)
+    luck = {}
+    for null_seed in (5, 6, None):
+        asked = dataclasses.replace(config, null_seed=null_seed)
+        result = evaluate_classifiers({"float": net, "fixed": other}, codes, labels, asked)
+        nulls = {row["perturbation"]: row["null"] for row in result.rows}
+        luck[null_seed] = {k: v["lost"] + v["gained"] for k, v in nulls.items()}
+    assert luck[5] == {"gaussian": 0, "fgsm": 0, "pgd2": 0}
+    for null_seed in (6, None):
+        assert luck[null_seed]["fgsm"] == 0, "FGSM has no randomness"
+        assert luck[null_seed]["gaussian"] > 0
+        assert luck[null_seed]["pgd2"] > 0
+
+
+def test_ties_count_as_wrong_and_are_counted():
+    net = Linear(np.array([[1], [0]]), np.array([0, 10]), max_code=20)
+    codes = np.array([[10], [11], [13], [3]], np.int32)
+    labels = np.array([0, 0, 0, 1])
+    config = dataclasses.replace(SMALL, perturbations=("fgsm",), radii_codes=(1,))
+    result = evaluate_classifiers({"float": net, "fixed": net}, codes, labels, config)
+    assert result.clean_accuracy["float"] == 0.75
+    assert result.clean_accuracy["ties"] == {"float": 1, "fixed": 1}
+    assert result.rows[0]["float"] == 0.5  # 11 -> 10 is a tie
+    assert result.rows[0]["ties"] == {"float": 2, "fixed": 2}
+
+
+def test_same_seed_same_result_other_seed_other_points():
+    net = random_linear(4, 8, 6, 255, largest=3)
+    other = random_linear(5, 8, 6, 255, largest=3)
+    codes = np.random.default_rng(0).integers(0, 256, (40, 8)).astype(np.int32)
+    labels = np.maximum(net.predict(codes), 0)
+    config = RobustnessConfig(("gaussian", "pgd3"), (20, 40), bootstrap=1000)
+    pair = {"float": net, "fixed": other}
+    first = evaluate_classifiers(pair, codes, labels, config)
+    second = evaluate_classifiers(pair, codes, labels, config)
+    third = evaluate_classifiers(pair, codes, labels, dataclasses.replace(config, seed=1))
+    assert first.as_dict() == second.as_dict()
+    for a, b, c in zip(first.evidence.rows, second.evidence.rows, third.evidence.rows, strict=True):
+        assert (a.points == b.points).all()
+        assert (a.points != c.points).any()
+
+
+def test_rows_are_json_and_hold_the_summary():
+    first, second, codes, labels = two_networks(n=30)
+    result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, SMALL)
+    document = json.loads(json.dumps(result.as_dict(), allow_nan=False))
+    assert document["robustness"][0]["verdict"] in {
+        "survives",
+        "lost",
+        "undecided",
+        "uninformative",
+    }
+    assert list(result.summary_rows()[0]) == list(SUMMARY_KEYS)
+    assert document["threat_model"]["clip"] == [0, 15]
+    assert document["threat_model"] == ThreatModel((1, 2, 3), 15).as_dict()
+    assert [(r["perturbation"], r["radius_codes"]) for r in document["robustness"]] == [
+        (p, r) for p in ("fgsm", "pgd20") for r in (1, 2, 3)
+    ]
+    assert all(set(line) == {"line", "ok", "detail"} for line in document["sanity"])
+
+
+def test_a_network_that_broke_is_lost_and_not_excused_by_its_missing_gradient():
+    net = random_linear(4, 20, 6, 255, largest=3)
+    codes = np.random.default_rng(0).integers(0, 256, (200, 20)).astype(np.int32)
+    labels = np.maximum(net.predict(codes), 0)
+    config = dataclasses.replace(SMALL, radii_codes=(3, 6))
+    broken = Constant(0, 6)
+    result = evaluate_classifiers({"float": net, "fixed": broken}, codes, labels, config)
+    assert {row["verdict"] for row in result.rows} == {"lost"}
+    assert all(row["attack_too_weak"] for row in result.rows)
+    assert result.verdict == "lost"
+    finding = result.findings()[0]
+    assert finding.severity == "error"
+    assert "Robustness is lost" in finding.what
+
+
+def test_an_attack_that_sees_nothing_is_too_weak():
+    first, _, codes, labels = two_networks(n_input=60, max_code=255)
+    hidden = Blind(first.weight, first.bias, first.max_code)
+    result = evaluate_classifiers({"float": hidden, "fixed": hidden}, codes, labels, SMALL)
+    failed = {line["line"] for line in result.sanity if not line["ok"]}
+    assert "gradients are not zero" in failed
+    assert "a large radius breaks the network" in failed
+    assert result.verdict == "undecided"
+    assert "too weak" in result.verdict_text
+    assert all(row["attack_too_weak"] for row in result.rows)
+    assert all(row["needed_n"] is None for row in result.rows), "more images would not help"
+
+
+def test_a_sound_attack_passes_every_sanity_line():
+    first, second, codes, labels = two_networks()
+    result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, SMALL)
+    assert [line["line"] for line in result.sanity if not line["ok"]] == []
+    assert {line["line"] for line in result.sanity} == {
+        "attack luck is small",
+        "gradients are not zero",
+        "one surrogate width is nearly enough",
+        "the white box is not weaker than transfer",
+        "a larger radius is not weaker",
+        "PGD is not weaker than FGSM",
+        "a large radius breaks the network",
+    }
+
+
+def test_progress_counts_up_and_an_interrupt_goes_through():
+    first, second, codes, labels = two_networks(n=10)
+    pair = {"float": first, "fixed": second}
+    seen = []
+    evaluate_classifiers(
+        pair, codes, labels, SMALL, progress=lambda stage, done, total: seen.append((done, total))
+    )
+    total = seen[0][1]
+    # Two attacks, three radii, four members and two of the null line; four for the large radius.
+    assert total == 2 * 3 * 6 + 4
+    assert seen == [(i, total) for i in range(total)]
+
+    def stop(stage, done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_classifiers(pair, codes, labels, SMALL, progress=stop)
+
+
+def test_results_do_not_depend_on_the_numbers_asked_beside():
+    first, second, codes, labels = two_networks(n=40)
+    pair = {"float": first, "fixed": second}
+    alone = dataclasses.replace(SMALL, perturbations=("pgd20",), radii_codes=(2,))
+    many = evaluate_classifiers(pair, codes, labels, SMALL)
+    one = evaluate_classifiers(pair, codes, labels, alone)
+    same = next(row for row in many.evidence.rows if row.key == "pgd20/2")
+    assert (one.evidence.rows[0].points == same.points).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"perturbations": ()}, "must be given"),
+        ({"perturbations": ("fgsm", "fgsm")}, "only once"),
+        ({"radii_codes": (3, 2)}, "rising"),
+        ({"radii_codes": (0, 2)}, "from 1 on"),
+        ({"radii_codes": (1.5,)}, "whole numbers"),
+        ({"widths": (0.0,)}, "must be positive"),
+        ({"noise_draws": 0}, "at least 1"),
+        ({"bootstrap": 10}, "at least 1000"),
+        ({"tolerance_points": 0}, "tolerance_points"),
+    ],
+)
+def test_bad_configurations(change, words):
+    with pytest.raises(InputError, match=words):
+        RobustnessConfig(**change)
+
+
+def test_bad_calls():
+    first, second, codes, labels = two_networks(n=10)
+    pair = {"float": first, "fixed": second}
+    with pytest.raises(InputError, match="does not exist"):
+        evaluate_classifiers(pair, codes, labels, dataclasses.replace(SMALL, perturbations=("x",)))
+    with pytest.raises(InputError, match="larger than the whole range"):
+        evaluate_classifiers(pair, codes, labels, dataclasses.replace(SMALL, radii_codes=(16,)))
+    with pytest.raises(InputError, match="no samples"):
+        evaluate_classifiers(pair, codes[:0], labels[:0], SMALL)
+    with pytest.raises(ShapeError, match="do not fit"):
+        evaluate_classifiers(pair, codes, labels[:5], SMALL)
+    wide = dataclasses.replace(second, max_code=255)
+    with pytest.raises(InputError, match="one input grid"):
+        evaluate_classifiers({"float": first, "fixed": wide}, codes, labels, SMALL)
