@@ -22,7 +22,7 @@ from neurodeploy.pipeline.figure_arrays import figure_arrays
 from neurodeploy.pipeline.model import Model, quantized
 from neurodeploy.pipeline.running_cost import measure_cost
 from neurodeploy.pipeline.settings import DeploySettings, StageProgress
-from neurodeploy.quantize import describe_populations, describe_synapses
+from neurodeploy.quantization import describe_populations, describe_synapses
 from neurodeploy.robustness import RobustnessResult, check_overlap, evaluate, save_evidence
 
 
@@ -110,7 +110,7 @@ def deploy_model(
 
     result = evaluate(network, net, codes, test.labels, settings.robustness, progress=stage)
     files["evidence"] = f"{model.name}.evidence.npz"
-    save_evidence(folder / files["evidence"], result)
+    save_evidence(folder / files["evidence"], result.evidence)
     report("cost", 0, 1)
     profile = hardware_profiles.parse(net.profile)
     cost = measure_cost(network, net, codes, result, profile, settings.threads)

@@ -23,7 +23,7 @@ from neurodeploy.network import (
     load_network,
     require_legal,
 )
-from neurodeploy.quantize import QuantizeConfig, quantize
+from neurodeploy.quantization import QuantizeConfig, quantize
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurodeploy.errors import InputError
-from neurodeploy.quantize import QuantizeConfig
+from neurodeploy.quantization import QuantizeConfig
 from neurodeploy.robustness import RobustnessConfig
 
 #: Progress of a named stage: (stage, done, total).
@@ -57,14 +57,18 @@ class DeploySettings:
 
 
 def quick(settings: DeploySettings) -> DeploySettings:
-    """Return settings for a first look: two radii, one noise draw less, fewer replicates.
+    """Return settings for a first look (see ``quick_robustness``)."""
+    return dataclasses.replace(settings, robustness=quick_robustness(settings.robustness))
 
-    The number of samples is cut by the caller; a quick result is marked as such.
+
+def quick_robustness(config: RobustnessConfig) -> RobustnessConfig:
+    """Return an evaluation for a first look: the two smallest radii, two draws, fewer replicates.
+
+    The caller also cuts the number of samples; a quick result is marked as such.
     """
-    robustness = dataclasses.replace(
-        settings.robustness, radii_codes=(13, 26), noise_draws=2, bootstrap=2000
+    return dataclasses.replace(
+        config, radii_codes=config.radii_codes[:2], noise_draws=2, bootstrap=2000
     )
-    return dataclasses.replace(settings, robustness=robustness)
 
 
 def default_radii(max_code: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neurodeploy.findings import Finding, Result
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import FixedPointNetwork, Network
-from neurodeploy.quantize.quantizer import QuantizeConfig, quantize_network
+from neurodeploy.quantization.quantizer import QuantizeConfig, quantize_network
 from neurodeploy.simulate import run_fixed, run_float
 
 #: Calibration looks at no more samples than this; ranges settle long before.

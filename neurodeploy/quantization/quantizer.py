@@ -24,14 +24,14 @@ from neurodeploy.network import (
     has_start_v,
     require_legal,
 )
-from neurodeploy.quantize.gain import quantize_gain
-from neurodeploy.quantize.population_scale import (
+from neurodeploy.quantization.gain import quantize_gain
+from neurodeploy.quantization.population_scale import (
     BIAS_EXP_MAX,
     BIAS_MANTISSA_MAX,
     choose_scale,
     demand_of,
 )
-from neurodeploy.quantize.rounding import RoundedWeight, quantize_weight, sign_mode_of
+from neurodeploy.quantization.rounding import RoundedWeight, quantize_weight, sign_mode_of
 
 
 @dataclass(frozen=True, slots=True)

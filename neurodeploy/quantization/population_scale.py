@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError
 from neurodeploy.network import V_MAX, V_THRESHOLD_MAX, Population
-from neurodeploy.quantize.rounding import RoundedWeight
+from neurodeploy.quantization.rounding import RoundedWeight
 
 #: Exponents of a synapse: what the chip's register holds.
 WEIGHT_EXP_MIN, WEIGHT_EXP_MAX = -8, 7

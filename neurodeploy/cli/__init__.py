@@ -1,0 +1,66 @@
+"""The command line: parse, call, print. Exit codes and file formats are a promise to scripts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from neurodeploy import __version__
+from neurodeploy.cli.commands import COMMANDS
+from neurodeploy.cli.options import common_parser, contract_parser
+from neurodeploy.errors import NeurodeployError
+
+_EPILOG = (
+    "exit codes: 0 done; 1 a check did not hold; 2 bad input or usage; "
+    "3 an optional component is absent; 4 undecided; 130 interrupted"
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with every command."""
+    parser = argparse.ArgumentParser(
+        prog="neurodeploy",
+        description="Put robust spiking networks on Loihi's fixed point and check what survives.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"neurodeploy {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parents = {"common": common_parser(), "contract": contract_parser()}
+    for command in COMMANDS:
+        wanted = [parents["common"], *([parents["contract"]] if command.reads_nir else [])]
+        sub = commands.add_parser(
+            command.name,
+            help=command.help,
+            description=command.help,
+            parents=wanted,
+            epilog=_EPILOG,
+        )
+        command.arguments(sub)
+        sub.set_defaults(call=command.call)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; never a traceback for a user's mistake."""
+    parsed = build_parser().parse_args(arguments)
+    try:
+        code: int = parsed.call(parsed)
+    except NeurodeployError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) went away; that is its right.
+        sys.stderr.close()
+        return 0
+    except MemoryError as error:
+        sys.stderr.write(f"error: out of memory: {error}; use fewer samples or steps\n")
+        return 2
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""compare, verify, robustness, cost, report: commands that judge what ran."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from neurodeploy.cli.console import Console, percent
+from neurodeploy.cli.model_commands import add_width_arguments, model_for
+from neurodeploy.cli.options import existing_folder, positive, radii
+from neurodeploy.errors import InputError
+
+
+def compare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``compare``."""
+    parser.add_argument("a", help="traces (.npz or .h5)")
+    parser.add_argument("b", help="traces (.npz or .h5)")
+    parser.add_argument(
+        "--accept",
+        choices=("exact", "rate", "decision"),
+        default="exact",
+        help="exact: every entry; rate: every population's rate within 1 %% (relative); "
+        "decision: every sample's class",
+    )
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Compare two traces; exit 1 if the accepted level does not hold."""
+    from neurodeploy.network import Traces, compare_traces
+
+    console = Console(arguments.json)
+    a, b = Traces.load(arguments.a), Traces.load(arguments.b)
+    comparison = compare_traces(a, b, scaled=a.meta.get("backend") != b.meta.get("backend"))
+    spikes = [r for r in comparison.records if r.quantity == "spikes"]
+    holds = {
+        "exact": comparison.exact,
+        "rate": all(_rates_agree(r.rate_a, r.rate_b) for r in spikes),
+        "decision": comparison.decisions_equal == comparison.samples,
+    }
+    if arguments.accept == "rate" and not spikes:
+        raise InputError("compare --accept rate: the traces share no spikes; record them")
+    document = {**comparison.as_dict(), "accept": arguments.accept, "holds": holds}
+    console.document(document)
+    console.table(
+        ("population", "record", "equal", "differ", "mean a", "mean b", "first difference"),
+        (
+            (
+                r.population,
+                r.quantity,
+                f"{r.agreement:.4%}",
+                r.mismatches,
+                f"{r.rate_a:.5g}",
+                f"{r.rate_b:.5g}",
+                "-" if r.first_difference is None else _place(r.first_difference),
+            )
+            for r in comparison.records
+        ),
+    )
+    console.say(f"decisions: {comparison.decisions_equal} of {comparison.samples} equal")
+    verdict = "holds" if holds[arguments.accept] else "does not hold"
+    console.say(f"{arguments.accept}: {verdict}")
+    console.next_step("neurodeploy robustness MODEL --data DATA.npz --out DIR")
+    return 0 if holds[arguments.accept] else 1
+
+
+def _rates_agree(a: float, b: float) -> bool:
+    return abs(a - b) <= 0.01 * max(abs(a), abs(b))
+
+
+def _place(difference: Any) -> str:
+    d = difference
+    return f"step {d.t}, sample {d.sample}, neuron {d.neuron}: {d.a:g} / {d.b:g}"
+
+
+def verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``verify``."""
+    parser.add_argument("network", help="NET.h5")
+    parser.add_argument("--input", required=True, help="data (.npz or .h5)")
+    parser.add_argument("--against", choices=("lava",), default="lava")
+    parser.add_argument("--samples", type=positive, default=16, help="first N samples (default 16)")
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Compare the simulator with Lava, zero tolerance; exit 1 on any difference, 3 without Lava."""
+    from neurodeploy.export import lava
+    from neurodeploy.network import load_samples
+    from neurodeploy.pipeline.model import load_model
+    from neurodeploy.simulate import run_fixed
+
+    console = Console(arguments.json)
+    net = load_model(arguments.network, lava_quirks=arguments.lava_quirks).require_fixed()
+    samples = load_samples(arguments.input).first(arguments.samples)
+    codes = samples.codes(net.encoder, net.n_input)
+    reference = run_fixed(net, codes, record=("spikes", "u", "v"), threads=arguments.threads)
+    with console.progress() as report:
+        report("Lava", 0, 1)
+        result = lava.verify_against(net, codes, reference)
+        report("Lava", 1, 1)
+    first = None if result.first is None else str(result.first)
+    console.document(
+        {
+            "samples": len(samples),
+            "compared": result.compared,
+            "mismatches": result.mismatches,
+            "first": first,
+        }
+    )
+    console.say(
+        f"{len(samples)} samples, {result.compared} values of u, v and spikes: "
+        f"{result.mismatches} differ from Lava"
+    )
+    if first is not None:
+        console.say(f"first: {first}")
+    console.next_step(f"neurodeploy robustness {arguments.network} --data TEST.npz --out DIR")
+    return 0 if result.mismatches == 0 else 1
+
+
+def add_evidence_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``robustness`` and ``deploy`` share."""
+    parser.add_argument("--tolerance", type=float, default=2.0, help="drop in points (default 2)")
+    parser.add_argument("--radii", type=radii, help="strengths in input codes, e.g. 13,26,38,51,77")
+    parser.add_argument("--quick", action="store_true", help="fewer samples and radii; marked")
+    parser.add_argument(
+        "--allow-overlap", action="store_true", help="tuning saw test data: mark it"
+    )
+
+
+def robustness_settings(arguments: argparse.Namespace, max_code: int) -> Any:
+    """Return the evaluation that the arguments ask for."""
+    from neurodeploy.pipeline.settings import default_radii
+    from neurodeploy.robustness import RobustnessConfig
+
+    return RobustnessConfig(
+        radii_codes=arguments.radii or default_radii(max_code),
+        tolerance_points=arguments.tolerance,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+
+
+def robustness_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``robustness``."""
+    parser.add_argument("model", help="NIR file or NET.h5")
+    parser.add_argument("--data", required=True, help="test data (.npz or .h5)")
+    parser.add_argument("--out", required=True, help="folder for the results")
+    parser.add_argument("--profile", help="chip, where the model is a NIR file")
+    parser.add_argument("--calibration", help="data for the ranges of that quantisation")
+    add_width_arguments(parser)
+    add_evidence_arguments(parser)
+
+
+def robustness(arguments: argparse.Namespace) -> int:
+    """Evaluate and write robustness.json and the evidence; exit 1 lost, 4 undecided."""
+    from neurodeploy.network import load_samples
+    from neurodeploy.pipeline.judge import judge_robustness
+
+    console = Console(arguments.json)
+    model = model_for(arguments, "fixed")
+    config = robustness_settings(arguments, model.require_fixed().encoder.max_code)
+    with console.progress() as report:
+        result, document = judge_robustness(
+            model,
+            load_samples(arguments.data),
+            config,
+            Path(arguments.out),
+            quick_run=arguments.quick,
+            allow_overlap=arguments.allow_overlap,
+            progress=report,
+        )
+    console.findings(model.findings)
+    console.document(document)
+    print_robustness(console, result)
+    console.next_step(f"neurodeploy cost NET.h5 --input {arguments.data}")
+    return {"survives": 0, "lost": 1, "undecided": 4}[result.verdict]
+
+
+def print_robustness(console: Console, result: Any) -> None:
+    """Print the verdict and one line per perturbation and radius."""
+    console.say(f"{result.verdict}: {result.verdict_text}")
+    console.table(
+        ("perturbation", "radius", "float", "fixed", "lost", "gained", "drop 95 %", "verdict"),
+        (
+            (
+                row["perturbation"],
+                row["radius_codes"],
+                percent(row["float"]),
+                percent(row["fixed"]),
+                percent(row["lost"]),
+                percent(row["gained"]),
+                f"{100 * row['drop_ci95'][0]:.1f} .. {100 * row['drop_ci95'][1]:.1f}",
+                row["verdict"],
+            )
+            for row in result.rows
+        ),
+    )
+    for line in result.sanity:
+        if not line["ok"]:
+            console.say(f"  attack too weak? {line['line']}: {line['detail']}")
+
+
+def cost_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``cost``."""
+    parser.add_argument("network", help="NET.h5")
+    parser.add_argument("--input", required=True, help="data (.npz or .h5)")
+
+
+def cost(arguments: argparse.Namespace) -> int:
+    """Count, estimate and print."""
+    from neurodeploy import hardware_profiles
+    from neurodeploy.cost import estimate, format_estimate
+    from neurodeploy.network import load_samples
+    from neurodeploy.pipeline.model import load_model
+    from neurodeploy.pipeline.running_cost import fixed_activity
+
+    console = Console(arguments.json)
+    net = load_model(arguments.network, lava_quirks=arguments.lava_quirks).require_fixed()
+    codes = load_samples(arguments.input).codes(net.encoder, net.n_input)
+    result = estimate(
+        fixed_activity(net, codes, arguments.threads), hardware_profiles.parse(net.profile)
+    )
+    console.document(result.as_dict())
+    console.say(format_estimate(result))
+    console.next_step(f"neurodeploy robustness {arguments.network} --data TEST.npz --out DIR")
+    return 0
+
+
+def report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``report``."""
+    parser.add_argument("folders", nargs="+", type=existing_folder, help="folders with results")
+    parser.add_argument("--out", help="HTML file (default: report.html in the first folder)")
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write the report."""
+    from neurodeploy.report import write_report
+
+    console = Console(arguments.json)
+    out = Path(arguments.out) if arguments.out else arguments.folders[0] / "report.html"
+    write_report(arguments.folders, out)
+    console.document({"report": str(out)})
+    console.say(f"{out}")
+    console.next_step(f"open {out} in a browser")
+    return 0

@@ -1,0 +1,197 @@
+"""inspect, quantize, run: commands about one model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from neurodeploy.cli.console import Console
+from neurodeploy.cli.options import contract_options, load_data, positive, quantities
+from neurodeploy.errors import InputError
+
+
+def inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``inspect``."""
+    parser.add_argument("file", help="NIR file or NET.h5")
+    parser.add_argument("--profile", help="also say what this chip lacks for the model")
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """Show what is in a file; exit 1 if the profile cannot hold it."""
+    from neurodeploy.pipeline.inspection import inspect_file
+
+    console = Console(arguments.json)
+    inspection = inspect_file(
+        arguments.file,
+        contract_options(arguments),
+        profile=arguments.profile,
+        strict=arguments.strict,
+        lava_quirks=arguments.lava_quirks,
+    )
+    console.document(inspection.document)
+    for title, header, rows in inspection.tables:
+        console.say(title)
+        console.table(header, rows)
+    for finding in inspection.findings:
+        console.say(f"  {finding}")
+    if not inspection.fits:
+        return 1
+    if Path(arguments.file).suffix in (".h5", ".hdf5"):
+        console.next_step(f"neurodeploy verify {arguments.file} --input DATA.npz --against lava")
+    else:
+        profile = arguments.profile or "loihi2"
+        console.next_step(f"neurodeploy quantize {arguments.file} --profile {profile} --out NET.h5")
+    return 0
+
+
+def quantize_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``quantize``."""
+    parser.add_argument("model", help="NIR file")
+    parser.add_argument("--profile", required=True, help="chip: a name or a TOML file")
+    parser.add_argument("--out", required=True, help="NET.h5 to write")
+    parser.add_argument("--calibration", help="data (.npz, .h5) for ranges; never the test data")
+    add_width_arguments(parser)
+
+
+def add_width_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare --weight-bits and --gain-bits."""
+    parser.add_argument("--weight-bits", type=positive, default=8, help="2 to 8 (default 8)")
+    parser.add_argument("--gain-bits", type=positive, default=8, help="1 to 8 (default 8)")
+
+
+def widths(arguments: argparse.Namespace) -> Any:
+    """Return the quantiser's configuration from --weight-bits and --gain-bits."""
+    from neurodeploy.quantization import QuantizeConfig
+
+    return QuantizeConfig(arguments.weight_bits, arguments.gain_bits)
+
+
+def quantize(arguments: argparse.Namespace) -> int:
+    """Write NET.h5 and show the choices."""
+    from neurodeploy.pipeline.model import load_model, quantized
+    from neurodeploy.quantization import describe_populations, describe_synapses
+
+    console = Console(arguments.json)
+    if Path(arguments.out).suffix not in (".h5", ".hdf5"):
+        raise InputError(f"--out {arguments.out}: a network file ends in .h5")
+    model = load_model(arguments.model, contract_options(arguments), strict=arguments.strict)
+    model = quantized(model, arguments.profile, widths(arguments), load_data(arguments.calibration))
+    net = model.require_fixed()
+    digest = net.save(arguments.out)
+    synapses, populations = (
+        describe_synapses(model.require_network(), net),
+        describe_populations(net),
+    )
+    console.document(
+        {
+            "out": arguments.out,
+            "content_hash": digest,
+            "synapses": synapses,
+            "populations": populations,
+            "findings": [f.as_dict() for f in model.findings],
+        }
+    )
+    console.findings(model.findings)
+    console.say(f"{arguments.out}: {digest}")
+    console.table(
+        ("synapse", "bits", "exponent", "sign mode", "rms error"),
+        (
+            (
+                s["synapse"],
+                s["weight_bits"],
+                s["weight_exp"],
+                s["sign_mode"],
+                f"{s['error_rms']:.3%}" if "error_rms" in s else "-",
+            )
+            for s in synapses
+        ),
+    )
+    console.table(
+        ("population", "kind", "neurons", "latency", "units of v", "threshold"),
+        (
+            (p["name"], p["kind"], p["size"], p["latency"], f"{p['scale']:g}", p["v_threshold"][0])
+            for p in populations
+        ),
+    )
+    console.next_step(f"neurodeploy verify {arguments.out} --input DATA.npz --against lava")
+    return 0
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``run``."""
+    parser.add_argument("model", help="NIR file or NET.h5")
+    parser.add_argument("--input", required=True, help="data (.npz or .h5)")
+    parser.add_argument("--backend", required=True, choices=("float", "fixed", "lava"))
+    parser.add_argument("--out", required=True, help="traces to write (.npz or .h5)")
+    parser.add_argument("--record", type=quantities, default=("spikes",), help="spikes,v,u,v_pre")
+    parser.add_argument("--timing", choices=("aligned", "lava"), default="aligned")
+    parser.add_argument("--profile", help="chip, where a NIR file runs in fixed point")
+    parser.add_argument("--calibration", help="data for the ranges of that quantisation")
+    parser.add_argument("--samples", type=positive, help="only the first N samples")
+    parser.add_argument("--timeout", type=float, help="limit for Lava in seconds")
+    add_width_arguments(parser)
+
+
+def model_for(arguments: argparse.Namespace, backend: str) -> Any:
+    """Load MODEL and quantise it where the backend needs integers and a profile is named."""
+    from neurodeploy.pipeline.model import load_model, quantized
+
+    model = load_model(
+        arguments.model,
+        contract_options(arguments),
+        strict=arguments.strict,
+        lava_quirks=arguments.lava_quirks,
+    )
+    if arguments.profile is not None and model.fixed is not None:
+        raise InputError(f"{arguments.model}: a NET.h5 holds its own profile; drop --profile")
+    if backend != "float" and model.fixed is None:
+        if arguments.profile is None:
+            model.require_fixed()
+        calibration = load_data(arguments.calibration)
+        model = quantized(model, arguments.profile, widths(arguments), calibration)
+    return model
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run and write traces."""
+    from neurodeploy.network import decide, load_samples
+    from neurodeploy.pipeline.backends import run_model
+
+    console = Console(arguments.json)
+    if Path(arguments.out).suffix not in (".npz", ".h5"):
+        raise InputError(f"--out {arguments.out}: traces are written as .npz or .h5")
+    model = model_for(arguments, arguments.backend)
+    samples = load_samples(arguments.input)
+    samples = samples.first(arguments.samples) if arguments.samples else samples
+    source = model.fixed if model.fixed is not None else model.require_network()
+    codes = samples.codes(source.encoder, source.n_input)
+    with console.progress() as report:
+        traces = run_model(
+            model,
+            codes,
+            arguments.backend,
+            record=arguments.record,
+            timing=arguments.timing,
+            threads=arguments.threads,
+            timeout_s=arguments.timeout,
+            progress=lambda done, total: report(f"run {arguments.backend}", done, total),
+        )
+    traces.save(arguments.out)
+    console.findings(model.findings)
+    right = decide(traces.scores()) == samples.labels if arguments.timing == "aligned" else None
+    accuracy = None if right is None else float(right.mean())
+    rates = {
+        key.rsplit("/", 1)[0]: float(value.mean())
+        for key, value in traces.records.items()
+        if key.endswith("/spikes")
+    }
+    console.document(
+        {"out": arguments.out, "samples": len(samples), "accuracy": accuracy, "rates": rates}
+    )
+    console.say(f"{arguments.out}: {len(samples)} samples, backend {arguments.backend}")
+    if accuracy is not None:
+        console.say(f"accuracy {accuracy:.2%} (a tie counts as wrong)")
+    console.table(("population", "spikes per step"), ((k, f"{v:.4f}") for k, v in rates.items()))
+    console.next_step(f"neurodeploy compare {arguments.out} OTHER.npz")
+    return 0

@@ -1,0 +1,114 @@
+"""Options that several commands share, and the types their values become."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurodeploy.graph import Contract
+    from neurodeploy.network import Quantity, Samples
+
+#: Contract options offered on the command line: (field, type, help).
+_CONTRACT: tuple[tuple[str, type[Any], str], ...] = (
+    ("dt", float, "length of a step in seconds"),
+    ("steps", int, "steps per sample"),
+    ("reset", str, "reset rule: value"),
+    ("decay", str, "membrane decay: euler"),
+    ("spikes", str, "spikes per step: single"),
+    ("input_gain", str, "gain of a LIF's input: r or one"),
+    ("readout_node", str, "node the decision is read from"),
+    ("readout_kind", str, "how it is read: count or sum"),
+    ("encoder", str, "input coding: constant"),
+    ("encoder_low", float, "lowest input value"),
+    ("encoder_high", float, "highest input value"),
+    ("encoder_bits", int, "bits of an input code"),
+)
+
+
+def positive(text: str) -> int:
+    """Parse a whole number from 1 on."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
+    return value
+
+
+def not_negative(text: str) -> int:
+    """Parse a whole number from 0 on."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more")
+    return value
+
+
+def radii(text: str) -> tuple[int, ...]:
+    """Parse comma-separated whole numbers."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: give whole numbers, e.g. 13,26,38") from None
+
+
+def common_parser() -> argparse.ArgumentParser:
+    """Return the parent parser of every command."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("everywhere")
+    group.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    group.add_argument("--seed", type=not_negative, default=0, help="seed of everything random")
+    group.add_argument("--threads", type=positive, default=None, help="threads (default: all)")
+    group.add_argument("--device", default="cpu", help="torch device of training and attacks")
+    group.add_argument("--strict", action="store_true", help="warnings about the model stop")
+    group.add_argument(
+        "--lava-quirks",
+        action="store_true",
+        help="accept integers that Lava takes and no chip holds",
+    )
+    return parser
+
+
+def contract_parser() -> argparse.ArgumentParser:
+    """Return the parent parser of commands that read NIR files."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("how to run the graph (where the file does not say it)")
+    for name, kind, text in _CONTRACT:
+        group.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind, help=text)
+    return parser
+
+
+def contract_options(arguments: argparse.Namespace) -> Contract:
+    """Return the contract options that were given."""
+    from neurodeploy.graph import Contract
+
+    names = {f.name for f in fields(Contract)}
+    given = {key: value for key, value in vars(arguments).items() if key in names}
+    return Contract(**given)
+
+
+def load_data(path: str | None) -> Samples | None:
+    """Read a data file, or return None if none was named."""
+    from neurodeploy.network import load_samples
+
+    return None if path is None else load_samples(path)
+
+
+def quantities(text: str) -> tuple[Quantity, ...]:
+    """Parse ``spikes,v,u,v_pre``."""
+    from neurodeploy.network.traces import QUANTITIES
+
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [name for name in names if name not in QUANTITIES]
+    if unknown:
+        listed = ", ".join(QUANTITIES)
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: choose from {listed}")
+    return names  # type: ignore[return-value]
+
+
+def existing_folder(text: str) -> Path:
+    """Parse the path of a folder that exists."""
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: no such folder")
+    return path

@@ -1,0 +1,60 @@
+"""`robustness`: the evidence protocol on a model that is already quantised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from neurodeploy.files import write_json
+from neurodeploy.network import Samples, network_hash
+from neurodeploy.pipeline.deploy import QUICK_SAMPLES, make_folder
+from neurodeploy.pipeline.model import Model
+from neurodeploy.pipeline.results import versions
+from neurodeploy.pipeline.settings import StageProgress, quick_robustness
+from neurodeploy.robustness import (
+    RobustnessConfig,
+    RobustnessResult,
+    check_overlap,
+    evaluate,
+    save_evidence,
+)
+
+
+def judge_robustness(
+    model: Model,
+    test: Samples,
+    config: RobustnessConfig,
+    folder: Path,
+    *,
+    quick_run: bool = False,
+    allow_overlap: bool = False,
+    progress: StageProgress | None = None,
+) -> tuple[RobustnessResult, dict[str, Any]]:
+    """Evaluate, write ``robustness.json`` and ``evidence.npz`` into ``folder``.
+
+    Raises
+    ------
+    OverlapError
+        If the network was tuned on one of the test samples.
+    """
+    if quick_run:
+        config, test = quick_robustness(config), test.first(QUICK_SAMPLES)
+    network, net = model.require_network(), model.require_fixed()
+    codes = test.codes(network.encoder, network.n_input)
+    overlap = check_overlap(net.calibration, codes, allow=allow_overlap)
+    make_folder(folder)
+    result = evaluate(network, net, codes, test.labels, config, progress=progress)
+    save_evidence(folder / "evidence.npz", result.evidence)
+    document = {
+        "schema": 1,
+        "model": model.name,
+        "network_hash": network_hash(net),
+        "seed": config.seed,
+        "quick": quick_run,
+        "versions": versions(),
+        "n": len(test),
+        **result.as_dict(),
+        "findings": [f.as_dict() for f in (*result.findings(), *overlap, *model.findings)],
+    }
+    write_json(folder / "robustness.json", document)
+    return result, document

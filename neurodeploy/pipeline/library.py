@@ -1,0 +1,203 @@
+"""The library's front door: what ``import neurodeploy as nd`` offers, loaded on first use."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import InputError, ShapeError
+from neurodeploy.findings import Result
+from neurodeploy.graph import Contract, Graph
+from neurodeploy.graph import read as read_graph
+from neurodeploy.network import (
+    ConstantEncoder,
+    FixedPointNetwork,
+    Network,
+    Quantity,
+    Samples,
+    Traces,
+    load_network,
+    load_samples,
+)
+from neurodeploy.pipeline.backends import Timing, run_model
+from neurodeploy.pipeline.deploy import Outcome
+from neurodeploy.pipeline.deploy import deploy as deploy_files
+from neurodeploy.pipeline.model import Model, model_from_graph, quantized
+from neurodeploy.pipeline.settings import DeploySettings, default_radii
+from neurodeploy.quantization import QuantizeConfig
+from neurodeploy.robustness import RobustnessConfig
+
+
+def read(path: str | Path, **contract: Any) -> Graph:
+    """Read and check a NIR file.
+
+    Parameters
+    ----------
+    path : path
+        NIR file.
+    **contract
+        Contract fields the file does not say, e.g. ``dt=1e-3``, ``steps=8`` (see
+        ``neurodeploy.graph.Contract``).
+
+    Raises
+    ------
+    InputError
+        With every finding, if the file or the contract cannot be used.
+    """
+    known = [field.name for field in dataclasses.fields(Contract)]
+    unknown = sorted(set(contract) - set(known))
+    if unknown:
+        raise InputError(f"read: unknown options {unknown}; known: {', '.join(known)}")
+    graph: Graph = read_graph(path, Contract(**contract)).value
+    return graph
+
+
+def quantize(
+    graph: Graph, *, profile: str = "loihi2", calibration: Any = None, weight_bits: int = 8
+) -> Result[FixedPointNetwork]:
+    """Quantise a graph for a chip; unpacks into (network, findings).
+
+    Parameters
+    ----------
+    graph : Graph
+    profile : str
+        Name of a shipped profile, or path of a TOML file.
+    calibration : array [B, ...]
+        Images in input units for ranges; numpy or torch.
+    weight_bits : int
+        2 to 8.
+    """
+    samples = None
+    if calibration is not None:
+        images = _array(calibration)
+        samples = Samples(images, np.zeros(len(images), dtype=np.int64))
+    model = quantized(
+        model_from_graph(graph, "model"), profile, QuantizeConfig(weight_bits), samples
+    )
+    return Result(model.require_fixed(), model.findings)
+
+
+def run(
+    model: Graph | FixedPointNetwork,
+    *,
+    images: Any = None,
+    x: Any = None,
+    steps: int | None = None,
+    backend: str | None = None,
+    record: Sequence[Quantity] = (),
+    timing: Timing = "aligned",
+    threads: int | None = None,
+) -> Traces:
+    """Run a graph in float, or a fixed-point network in the simulator or on Lava.
+
+    Parameters
+    ----------
+    model : Graph or FixedPointNetwork
+    images : array [B, ...]
+        Held for ``steps`` (default: the contract's). Input units; values are rounded to codes.
+    x : array [T, B, ...]
+        In place of ``images``: one input per step.
+    steps : int
+        Steps per sample.
+    backend : {"float", "fixed", "lava"}
+        Default: ``float`` for a graph, ``fixed`` for a fixed-point network.
+    record : sequence of {"spikes", "u", "v", "v_pre"}
+    timing : {"aligned", "lava"}
+        Logical time, or hardware time with one step per synapse.
+    threads : int
+        Default: all cores.
+    """
+    if isinstance(model, Graph):
+        held = model_from_graph(model, "model")
+        source: Network | FixedPointNetwork = held.require_network()
+        backend = backend or "float"
+    elif isinstance(model, FixedPointNetwork):
+        held, source, backend = Model("model", None, model), model, backend or "fixed"
+    else:
+        raise InputError(f"run: takes a Graph or a FixedPointNetwork, not {type(model).__name__}")
+    codes = _codes(source.encoder, source.n_input, images, x)
+    return run_model(
+        held, codes, backend, steps=steps, record=record, timing=timing, threads=threads
+    )
+
+
+def load(path: str | Path) -> FixedPointNetwork:
+    """Read a NET.h5."""
+    return load_network(path)
+
+
+def to_nir(model: Any, sample: Any, path: str | Path, **options: Any) -> Result[Any]:
+    """Export a Norse model; see ``neurodeploy.export.nir.to_nir``."""
+    from neurodeploy.export.nir import to_nir as export
+
+    result: Result[Any] = export(model, sample, path, **options)
+    return result
+
+
+def deploy(
+    graph: Graph,
+    data: Samples | str | Path,
+    *,
+    out: str | Path,
+    profile: str = "loihi2",
+    calibration: Samples | str | Path | None = None,
+    name: str = "model",
+    weight_bits: int = 8,
+    seed: int = 0,
+    tolerance_points: float = 2.0,
+    quick: bool = False,
+) -> Outcome:
+    """Quantise, check, judge and report; what ``neurodeploy deploy`` does.
+
+    Parameters
+    ----------
+    graph : Graph
+    data, calibration : Samples or path
+        Test samples, and samples for ranges; they must be disjoint.
+    out : path
+        Folder for the results.
+    """
+    model = model_from_graph(graph, name)
+    robustness = RobustnessConfig(
+        radii_codes=default_radii(model.require_network().encoder.max_code),
+        seed=seed,
+        tolerance_points=tolerance_points,
+    )
+    settings = DeploySettings(profile, QuantizeConfig(weight_bits), robustness)
+    return deploy_files(
+        model,
+        _samples(data),
+        None if calibration is None else _samples(calibration),
+        settings,
+        out,
+        command=shlex.join(["neurodeploy.deploy", f"profile={profile}", f"seed={seed}"]),
+        data_name="data" if isinstance(data, Samples) else Path(data).name,
+        quick_run=quick,
+    )
+
+
+def _samples(data: Samples | str | Path) -> Samples:
+    return data if isinstance(data, Samples) else load_samples(data)
+
+
+def _array(value: Any) -> NDArray[np.float64]:
+    """Return numpy float64 from numpy or torch (which stays unimported)."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    return np.asarray(value, dtype=np.float64)
+
+
+def _codes(encoder: ConstantEncoder, n_input: int, images: Any, x: Any) -> NDArray[np.int32]:
+    if (images is None) == (x is None):
+        raise InputError("run: give either images [B, ...] or x [T, B, ...]")
+    values = _array(images if x is None else x)
+    lead = 1 if x is None else 2
+    if values.ndim <= lead or int(np.prod(values.shape[lead:])) != n_input:
+        raise ShapeError(f"run: input of shape {values.shape} does not hold {n_input} values each")
+    return encoder.encode(values.reshape(*values.shape[:lead], n_input))

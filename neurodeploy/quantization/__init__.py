@@ -1,0 +1,17 @@
+"""From a float network to Loihi's integers."""
+
+from neurodeploy.quantization.calibration import quantize
+from neurodeploy.quantization.description import describe_populations, describe_synapses
+from neurodeploy.quantization.quantizer import QuantizeConfig, quantize_network
+from neurodeploy.quantization.rounding import RoundedWeight, quantize_weight, round_weight
+
+__all__ = [
+    "QuantizeConfig",
+    "RoundedWeight",
+    "describe_populations",
+    "describe_synapses",
+    "quantize",
+    "quantize_network",
+    "quantize_weight",
+    "round_weight",
+]

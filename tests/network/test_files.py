@@ -1,0 +1,148 @@
+import h5py
+import numpy as np
+import pytest
+from oracles.random_networks import random_fixed_network
+
+from neurodeploy.errors import FileFormatError, InputError, NeurodeployError
+from neurodeploy.files import content_hash, replacing
+from neurodeploy.network import (
+    Samples,
+    Traces,
+    load_network,
+    load_samples,
+    network_hash,
+    save_network,
+    save_samples,
+)
+
+
+def test_a_network_survives_its_file_bit_for_bit(tmp_path):
+    for seed in range(10):
+        net = random_fixed_network(np.random.default_rng(seed))
+        path = tmp_path / "net.h5"
+        digest = save_network(net, path)
+        again = load_network(path)
+        assert digest == network_hash(net) == network_hash(again)
+        for a, b in zip(net.populations, again.populations, strict=True):
+            for field in ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init"):
+                assert (getattr(a, field) == getattr(b, field)).all()
+            assert (a.name, a.kind, a.latency, a.scale, a.gain_shift) == (
+                b.name, b.kind, b.latency, b.scale, b.gain_shift,
+            )  # fmt: skip
+        for a, b in zip(net.synapses, again.synapses, strict=True):
+            assert (a.weight == b.weight).all()
+            assert (a.weight_exp, a.sign_mode) == (b.weight_exp, b.sign_mode)
+
+
+def test_the_same_network_gives_the_same_bytes(tmp_path):
+    net = random_fixed_network(np.random.default_rng(3))
+    for name in ("a.h5", "b.h5"):
+        save_network(net, tmp_path / name)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_one_changed_weight_is_noticed(tmp_path):
+    path = tmp_path / "net.h5"
+    save_network(random_fixed_network(np.random.default_rng(1)), path)
+    with h5py.File(path, "r+") as file:
+        file["synapses/0/weight"][0, 0] += 2
+    with pytest.raises(FileFormatError, match="changed or damaged"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not hdf5", b"\x89HDF\r\n\x1a\n" + b"\0" * 64])
+def test_damaged_network_files_give_one_clear_error(tmp_path, content):
+    path = tmp_path / "net.h5"
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"net\.h5"):
+        load_network(path)
+
+
+def test_another_hdf5_file_is_not_a_network(tmp_path):
+    path = tmp_path / "net.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+    with pytest.raises(FileFormatError, match="is not a NET"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_traces_survive_their_file(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    traces = Traces(
+        rng.integers(-(2**23), 2**23, (4, 2, 3)).astype(np.int32),
+        {
+            "a/spikes": rng.integers(0, 2, (4, 2, 5)).astype(np.uint8),
+            "a/v": rng.normal(size=(4, 2, 5)),
+        },
+        {"a/spikes": np.array([3, 4])},
+        {"readout": {"population": "a", "kind": "sum"}, "backend": "fixed"},
+    )
+    traces.save(tmp_path / f"t{suffix}")
+    again = Traces.load(tmp_path / f"t{suffix}")
+    assert (again.output == traces.output).all()
+    assert again.output.dtype == np.int32
+    assert set(again.records) == {"a/spikes", "a/v"}
+    assert again.records["a/spikes"].dtype == np.uint8
+    assert (again.counts["a/spikes"] == [3, 4]).all()
+    assert again.meta["backend"] == "fixed"
+
+
+def test_slashes_in_population_names_survive(tmp_path):
+    key = "block/1/lif/spikes"
+    traces = Traces(np.zeros((1, 1, 1)), {key: np.ones((1, 1, 2), np.uint8)}, {}, {})
+    traces.save(tmp_path / "t.npz")
+    assert set(Traces.load(tmp_path / "t.npz").records) == {key}
+
+
+def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="boom"), replacing(path) as temporary:
+        temporary.write_text("new, half")
+        raise RuntimeError("boom")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_hash_sees_name_dtype_shape_and_value():
+    base = {"a": np.zeros(4, np.int32)}
+    others = [
+        {"b": np.zeros(4, np.int32)},
+        {"a": np.zeros(4, np.uint32)},
+        {"a": np.zeros((2, 2), np.int32)},
+        {"a": np.array([0, 0, 0, 1], np.int32)},
+    ]
+    hashes = {content_hash(base), *(content_hash(o) for o in others)}
+    assert len(hashes) == 5
+    assert content_hash({"a": np.zeros(4, ">i4")}) == content_hash(base)
+
+
+def test_samples_survive_npz_and_h5(tmp_path):
+    samples = Samples(np.random.default_rng(0).random((5, 2, 3)), np.arange(5))
+    save_samples(tmp_path / "s.npz", samples)
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["images"], file["y"] = samples.images, samples.labels
+    for name in ("s.npz", "s.h5"):
+        again = load_samples(tmp_path / name)
+        assert (again.images == samples.images).all()
+        assert (again.labels == samples.labels).all()
+
+
+def test_a_data_file_without_labels_says_what_it_holds(tmp_path):
+    np.savez(tmp_path / "s.npz", pictures=np.zeros((1, 2)))
+    with pytest.raises(FileFormatError, match=r"lacks images and y \(found: pictures\)"):
+        load_samples(tmp_path / "s.npz")
+
+
+def test_pickled_arrays_are_refused(tmp_path):
+    np.savez(tmp_path / "s.npz", images=np.array([{}], dtype=object), y=np.zeros(1))
+    with pytest.raises(FileFormatError):
+        load_samples(tmp_path / "s.npz")
+
+
+def test_missing_files_are_input_errors(tmp_path):
+    for read in (load_samples, load_network, Traces.load):
+        with pytest.raises(InputError):
+            read(tmp_path / "absent.npz")
+    assert issubclass(InputError, NeurodeployError)
