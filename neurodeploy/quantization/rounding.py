@@ -64,8 +64,9 @@ def round_weight(
 def quantize_weight(weight: NDArray[Any], weight_bits: int = 8) -> RoundedWeight:
     """Choose the exponent with the least squared error and round.
 
-    Candidates reach from the exponent at which nothing is clipped to the one at which only
-    weights above an eighth of the largest survive unclipped; the smaller exponent wins a tie.
+    Candidates lie around the exponent at which the largest weight just fits: two below (narrow
+    widths reach less far up than down) to seven above (clipping a few outliers can be better).
+    The smaller exponent wins a tie.
     """
     weight = np.asarray(weight, dtype=np.float64)
     mode = sign_mode_of(weight)
@@ -75,7 +76,7 @@ def quantize_weight(weight: NDArray[Any], weight_bits: int = 8) -> RoundedWeight
     lowest, highest, _ = WEIGHT_RANGE[mode]
     limit = max(highest, -lowest)
     safe = int(np.floor(np.log2(limit / largest)))
-    candidates = [_rounded(weight, safe + more, mode, weight_bits) for more in range(4)]
+    candidates = [_rounded(weight, safe + more, mode, weight_bits) for more in range(-2, 8)]
     return min(candidates, key=lambda c: c.rms_error)
 
 
@@ -88,5 +89,7 @@ def _rounded(
     step = weight_step(mode, weight_bits)
     scaled = np.ldexp(weight, exponent)
     clipped = int(((scaled > highest + step / 2) | (scaled < lowest - step / 2)).sum())
-    rms = float(np.sqrt(np.mean(error**2)))
+    # Scaled by a power of two first: squares of very large or small weights leave float64.
+    unit = int(np.floor(np.log2(np.abs(weight).max())))
+    rms = float(np.ldexp(np.sqrt(np.mean(np.ldexp(error, -unit) ** 2)), unit))
     return RoundedWeight(mantissa, exponent, mode, rms, clipped)
