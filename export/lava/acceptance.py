@@ -39,6 +39,8 @@ def require_faithful(net: FixedPointNetwork) -> None:
                 f"population {population.name}: bias {low}..{high} would wrap to 16 bits in Lava; "
                 "use a larger bias_exp"
             )
+        if population.gain is not None and population.gain.size == 0:
+            raise RangeError(f"population {population.name}: its gain has no entry")
         start_v(population)
     require_layered(net)
 

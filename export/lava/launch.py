@@ -71,7 +71,7 @@ def run_worker(
     try:
         with suppress(subprocess.TimeoutExpired):
             code = process.wait(timeout=timeout_s)
-        if code is None:
+        if code is None or code < 0:
             show_stacks(process.pid, WORKER)
             time.sleep(0.5)
     finally:

@@ -163,7 +163,16 @@ class LavaNetwork:
 
     def run_sample(self) -> None:
         """Run the next sample to its end."""
-        self._entry.run(RunSteps(num_steps=self.steps_per_sample))
+        try:
+            self._entry.run(RunSteps(num_steps=self.steps_per_sample))
+        except RuntimeError as error:
+            # Lava only says how many of its processes raised; it has logged their tracebacks.
+            raise RuntimeError("; ".join(self._exceptions()) or str(error)) from error
+
+    def _exceptions(self) -> list[str]:
+        infrastructure = getattr(self._entry.runtime, "_messaging_infrastructure", None)
+        actors = getattr(infrastructure, "actors", [])
+        return [repr(a.exception[0]) for a in actors if getattr(a, "exception", None)]
 
     def restart(self) -> None:
         """Write the start values to every state: u, v, synapse buffers, DLIF counters."""

@@ -6,8 +6,10 @@ one is killed, the others wait for ever. A thread of the worker looks every 0.2 
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -49,15 +51,23 @@ class Watchdog:
         while True:
             time.sleep(_PERIOD_S)
             if os.getppid() != self._parent:
-                # Nobody waits for the result any more.
-                self._fail("the program that started the worker is gone")
+                _end_own_group()
             ended = [c for c in self._children if not _alive(c)] if self._stepping.is_set() else []
             if not ended:
                 ended_since = None
                 continue
             ended_since = ended_since or time.monotonic()
             if time.monotonic() - ended_since > _GRACE_S:
+                faulthandler.dump_traceback(all_threads=True)
                 self._fail(_describe(ended))
+
+
+def _end_own_group() -> None:
+    """Leave with all of Lava's processes: nobody is there any more to end them, or to wait."""
+    if os.getpgrp() == os.getpid():
+        # Python's resource tracker ignores this signal and removes the shared memory.
+        os.killpg(os.getpgrp(), signal.SIGTERM)
+    os._exit(1)
 
 
 def _alive(child: Any) -> bool:

@@ -1,0 +1,176 @@
+"""Real Lava against the literal int64 oracle: every u, v and spike of random networks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from oracles.literal_fixed import run_aligned, run_hardware
+from oracles.random_networks import random_codes, random_fixed_network
+
+from neurodeploy.errors import InputError
+from neurodeploy.export.lava import LavaRun, run_lava, run_lava_batch, verify_against
+from neurodeploy.network import ALWAYS_ON
+from neurodeploy.simulate import run_fixed
+
+pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("runtime")]
+
+
+def draw(seed, count, samples):
+    rng = np.random.default_rng(seed)
+    nets = [random_fixed_network(rng) for _ in range(count)]
+    return [(net, random_codes(rng, net, samples)) for net in nets]
+
+
+def differences(traces, reference):
+    """Return (compared, wrong) over every record of the reference that Lava can show."""
+    keys = [key for key in reference.records if not key.endswith("/v_pre")]
+    assert set(traces.records) == set(keys)
+    wrong = sum(int((traces.records[k] != reference.records[k]).sum()) for k in keys)
+    return sum(reference.records[k].size for k in keys), wrong
+
+
+def check_against_literal(cases):
+    """Run all cases on Lava in one worker; return the values compared and the literal runs."""
+    traces = run_lava_batch([LavaRun(net, codes, timing="lava") for net, codes in cases])
+    compared, literals = 0, []
+    for i, ((net, codes), lava) in enumerate(zip(cases, traces, strict=True)):
+        literal = run_hardware(net, codes)
+        values, wrong = differences(lava, literal)
+        assert wrong == 0, f"network {i}: {wrong} of {values} values differ"
+        compared += values
+        literals.append(literal)
+    return compared, literals
+
+
+def assert_wide_coverage(cases, literals):
+    """What was drawn reaches both sign modes, all signs of exponents, gains, wraps and clamps."""
+    synapses = [s for net, _ in cases for s in net.synapses]
+    populations = [p for net, _ in cases for p in net.populations]
+    assert {s.sign_mode for s in synapses} == {"mixed", "excitatory", "inhibitory"}
+    assert {int(np.sign(s.weight_exp)) for s in synapses} == {-1, 0, 1}
+    assert {s.message_bits > 0 for s in synapses} == {True, False}
+    assert any(s.source == ALWAYS_ON for s in synapses)
+    assert {p.kind for p in populations} == {"lif", "dlif", "readout"}
+    assert any(p.bias.any() and p.kind == "lif" for p in populations)
+    assert any(np.unique(p.decay_v).size > 1 for p in populations)
+    total = {
+        count: sum(int(v.sum()) for run in literals for k, v in run.counts.items() if count in k)
+        for count in ("/wraps", "/clamps", "/spikes")
+    }
+    assert min(total.values()) > 0, total
+
+
+def test_random_networks():
+    cases = draw(seed=11, count=14, samples=4)
+    compared, literals = check_against_literal(cases)
+    assert compared >= 1e5
+    assert_wide_coverage(cases, literals)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_many_random_networks(seed):
+    cases = draw(seed=seed, count=15, samples=12)
+    compared, literals = check_against_literal(cases)
+    assert compared >= 2.5e5
+    assert_wide_coverage(cases, literals)
+
+
+def test_logical_axis_cuts_each_latency():
+    cases = draw(seed=5, count=4, samples=3)
+    assert max(net.max_latency for net, _ in cases) >= 3
+    for (net, codes), lava in zip(
+        cases, run_lava_batch([LavaRun(*case) for case in cases]), strict=True
+    ):
+        literal = run_aligned(net, codes)
+        assert differences(lava, literal)[1] == 0
+        assert lava.output.shape[0] == net.steps
+        kind = "spikes" if net.readout.kind == "count" else "v"
+        output = literal.records[f"{net.readout.population}/{kind}"]
+        np.testing.assert_array_equal(lava.output, output)
+
+
+def test_samples_do_not_leak_into_each_other():
+    # One network per sample is the slow way that certainly keeps samples apart.
+    rng = np.random.default_rng(8)
+    net = random_fixed_network(rng, layers=3, steps=12, kind="lif", extreme=False)
+    codes = random_codes(rng, net, 4, held=False)
+    runs = [LavaRun(net, codes), *(LavaRun(net, codes[:, i : i + 1]) for i in range(4))]
+    together, *alone = run_lava_batch(runs)
+    for key, values in together.records.items():
+        np.testing.assert_array_equal(
+            values, np.concatenate([one.records[key] for one in alone], axis=1), err_msg=key
+        )
+    for key, values in together.counts.items():
+        np.testing.assert_array_equal(values, np.concatenate([one.counts[key] for one in alone]))
+
+
+def test_long_input_is_cut_into_jobs(monkeypatch):
+    rng = np.random.default_rng(21)
+    net = random_fixed_network(rng, layers=2, steps=6)
+    codes = random_codes(rng, net, 5, held=True)
+    whole = run_lava(net, codes)
+    monkeypatch.setattr("neurodeploy.export.lava.run._INPUT_BYTES", 2 * 4 * net.n_input * 8)
+    cut = run_lava(net, codes)
+    assert set(cut.records) == set(whole.records)
+    for key, values in whole.records.items():
+        np.testing.assert_array_equal(values, cut.records[key])
+
+
+def test_traces_are_like_those_of_the_simulator():
+    rng = np.random.default_rng(3)
+    net = random_fixed_network(rng, layers=2, readout=True)
+    codes = random_codes(rng, net, 3, held=True)
+    for timing in ("aligned", "lava"):
+        fixed = run_fixed(net, codes, record=("u", "v", "spikes"), timing=timing)
+        lava = run_lava(net, codes, timing=timing)
+        assert set(lava.records) == set(fixed.records)
+        for key, values in fixed.records.items():
+            assert lava.records[key].dtype == values.dtype
+            np.testing.assert_array_equal(lava.records[key], values)
+        assert lava.output.dtype == fixed.output.dtype
+        np.testing.assert_array_equal(lava.scores(), fixed.scores())
+        for key, values in lava.counts.items():
+            np.testing.assert_array_equal(values, fixed.counts[key], err_msg=key)
+        same = ("timing", "steps", "readout", "contract", "populations", "input_hash")
+        assert {k: lava.meta[k] for k in same} == {k: fixed.meta[k] for k in same}
+        assert lava.meta["backend"] == "lava"
+
+
+def test_verify_against_the_simulator():
+    rng = np.random.default_rng(4)
+    net = random_fixed_network(rng, layers=3, steps=8)
+    codes = random_codes(rng, net, 4, held=True)
+    fixed = run_fixed(net, codes, steps=9, record=("u", "v", "spikes"))
+    result = verify_against(net, codes, fixed)
+    assert result.ok
+    assert result.samples == 4
+    assert result.compared == sum(values.size for values in fixed.records.values())
+    assert result.first is None
+
+
+def test_verify_finds_one_changed_bias():
+    rng = np.random.default_rng(6)
+    net = random_fixed_network(rng, layers=2, steps=6, kind="lif", readout=False)
+    codes = random_codes(rng, net, 3, held=True)
+    first = net.populations[0]
+    bias = np.array(first.bias)
+    bias[2] += 1
+    changed = replace(net, populations=(replace(first, bias=bias), *net.populations[1:]))
+    result = verify_against(net, codes, run_fixed(changed, codes, record=("u", "v", "spikes")))
+    assert not result.ok
+    assert (result.first.population, result.first.quantity) == (first.name, "v")
+    assert (result.first.t, result.first.neuron) == (1, 2)
+    assert result.first.reference - result.first.lava == 2**first.bias_exp
+    assert str(result.first) in result.as_dict()["first"]
+
+
+def test_verify_refuses_other_input():
+    rng = np.random.default_rng(4)
+    net = random_fixed_network(rng, layers=1, steps=4)
+    codes = random_codes(rng, net, 2, held=True)
+    reference = run_fixed(net, codes, record=("v",))
+    with pytest.raises(InputError, match="other input"):
+        verify_against(net, codes[::-1], reference)
+    with pytest.raises(InputError, match="none of u, v, spikes"):
+        verify_against(net, codes, run_fixed(net, codes))
