@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from numba import njit
 from numba.core import types
@@ -17,21 +17,21 @@ def compiled(*signatures: str) -> Callable[[Function], Function]:
 
     def decorate(function: Function) -> Function:
         try:
-            kernel = njit(list(signatures), nogil=True, cache=True)(function)
+            kernel: Any = njit(list(signatures), nogil=True, cache=True)(function)
         except RuntimeError:  # numba finds no folder that it may write its cache to
             kernel = njit(list(signatures), nogil=True)(function)
-        return kernel  # type: ignore[no-any-return]
+        return cast(Function, kernel)
 
     return decorate
 
 
 def inlined(function: Function) -> Function:
     """Compile for use inside other kernels."""
-    return njit(nogil=True)(function)  # type: ignore[no-any-return]
+    kernel: Any = njit(nogil=True)(function)
+    return cast(Function, kernel)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def trailing_zeros(typing_context: Any, word: Any) -> Any:
+def _trailing_zeros(typing_context: Any, word: Any) -> Any:
     """Return the number of zero bits below the lowest one bit of a uint64 that is not zero."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -39,3 +39,6 @@ def trailing_zeros(typing_context: Any, word: Any) -> Any:
         return builder.cttz(arguments[0], true)
 
     return types.uint64(types.uint64), generate
+
+
+trailing_zeros: Any = intrinsic(_trailing_zeros)

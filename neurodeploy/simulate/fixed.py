@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError, RangeError
@@ -191,7 +190,5 @@ def _refuse_overflows(plan: tuple[PlannedPopulation, ...], arrays: RunArrays) ->
         )
 
 
-def _asked_records(
-    arrays: RunArrays, quantities: tuple[Quantity, ...]
-) -> dict[str, NDArray[Any]]:
+def _asked_records(arrays: RunArrays, quantities: tuple[Quantity, ...]) -> dict[str, NDArray[Any]]:
     return {k: v for k, v in arrays.records.items() if k.rsplit("/", 1)[1] in quantities}

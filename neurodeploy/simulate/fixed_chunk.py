@@ -216,9 +216,7 @@ class ChunkRun:
             if overflowed is None:
                 neuron_kernels.step_dlif(a, *dlif, np.int32(shift), masks, *counters, *traces)
             else:
-                wide_kernels.step_dlif_wide(
-                    a, overflowed, *dlif, shift, masks, *counters, *traces
-                )
+                wide_kernels.step_dlif_wide(a, overflowed, *dlif, shift, masks, *counters, *traces)
         else:
             lif = (layer.u, layer.v, p.keep_u, p.keep_v, p.bias, p.threshold)
             if overflowed is None:

@@ -34,9 +34,9 @@ _LIMIT_32 = 2**31 - 1
 class PlannedSynapse:
     """A synapse with its weights by source: row j is what an event of source j adds.
 
-    ``rows`` [n_in + 1, n_out] are shifted left already where the exponent is positive (exact
-    modulo 2^32) and end with a row of zeros; ``right_shift`` is minus a negative exponent. ``bound`` is the largest magnitude of the shifted
-    sum per unit of payload, ``raw_bound`` that of the sum before the shift.
+    ``rows`` are shifted left already where the exponent is positive (exact modulo 2^32), and
+    ``right_shift`` is minus a negative exponent. ``bound`` is the largest magnitude of the
+    shifted sum per unit of payload, ``raw_bound`` that of the sum before the shift.
     """
 
     name: str
