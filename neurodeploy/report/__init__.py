@@ -1,1 +1,7 @@
-"""One self-contained HTML page from a folder of results."""
+"""One self-contained HTML page from the folders of results."""
+
+from __future__ import annotations
+
+from neurodeploy.report.page import write_report
+
+__all__ = ["write_report"]
