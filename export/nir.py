@@ -108,13 +108,14 @@ def to_nir(
         encoder_bits=encoder.bits,
         source_tool=f"neurodeploy {neurodeploy.__version__}",
     )
+    wanted: dict[str, Any] = {"steps": steps, "encoder": encoder, "name": str(path)}
     with replacing(path) as temporary:
         _write(temporary, layers, contract, {})
-        check = check_export(model, codes, temporary, name=str(path))
+        check = check_export(model, codes, temporary, **wanted)
         if check.mean_gain_error:
             # The cost of ignoring the gain is known only now; the file with it is proven again.
             _write(temporary, layers, contract, check.mean_gain_error)
-            check = check_export(model, codes, temporary, name=str(path))
+            check = check_export(model, codes, temporary, **wanted)
     return Result(check, tuple(_findings(layers, check)))
 
 

@@ -16,7 +16,7 @@ from neurodeploy.errors import ExportRefusedError, InputError
 from neurodeploy.export.nir_reference import ReferenceRun, run_reference
 from neurodeploy.graph import read
 from neurodeploy.lowering import lower
-from neurodeploy.network import Network, Population, Traces
+from neurodeploy.network import ConstantEncoder, Network, Population, Traces
 from neurodeploy.simulate import run_float
 
 #: Largest distance from the threshold, as a share of it, that float32 rounding may explain.
@@ -59,7 +59,13 @@ class ExportCheck:
 
 
 def check_export(
-    model: torch.nn.Module, codes: NDArray[np.int32], path: str | Path, *, name: str | None = None
+    model: torch.nn.Module,
+    codes: NDArray[np.int32],
+    path: str | Path,
+    *,
+    steps: int,
+    encoder: ConstantEncoder,
+    name: str | None = None,
 ) -> ExportCheck:
     """Prove that the NIR file at ``path`` reproduces ``model`` on ``codes``.
 
@@ -72,9 +78,12 @@ def check_export(
     model : torch.nn.Module
         As for ``to_nir``.
     codes : int array [B, n] or [T, B, n]
-        Input codes of the file's encoder.
+        Input codes.
     path : path
         The file.
+    steps, encoder
+        Steps per sample and the meaning of the codes. A model does not say all of this, and a
+        file that says something else would pass on its own terms.
     name : str
         What messages call the file, if not ``path``.
 
@@ -85,6 +94,11 @@ def check_export(
     """
     name = str(path) if name is None else name
     network = _read_back(Path(path), name)
+    if (network.steps, network.encoder) != (steps, encoder):
+        raise ExportRefusedError(
+            f"{name}: refused: the file says {network.steps} steps and {network.encoder}, "
+            f"the model runs with {steps} steps and {encoder}"
+        )
     traces = run_float(network, codes, record=("spikes", "v_pre"))
     values = network.encoder.decode(codes)
     if values.ndim == 2:

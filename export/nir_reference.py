@@ -32,7 +32,8 @@ def run_reference(
     ``SpikingSequence`` runs with its own time loop.
     """
     model = copy.deepcopy(model).to(dtype)
-    inputs = torch.from_numpy(np.ascontiguousarray(values)).to(dtype)
+    # A copy: the caller's values may be a read-only broadcast, which torch cannot wrap.
+    inputs = torch.from_numpy(np.array(values)).to(dtype)
     with torch.no_grad():
         if isinstance(model, SpikingSequence):
             output = model.run(inputs)
