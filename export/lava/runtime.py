@@ -88,8 +88,10 @@ class Runtime:
         LavaError
             If the worker fails, dies or runs past ``timeout_s``.
         """
-        path = new_log(self.root / "logs") if log is None else log
-        staged = stage(self.root / "staged")
+        # A runtime that an administrator installed may be read-only.
+        own = self.root if os.access(self.root, os.W_OK) else default_root()
+        path = new_log(own / "logs") if log is None else log
+        staged = stage(own / "staged")
         result = run_worker(self.python, staged, folder, jobs, timeout_s=timeout_s, log=path)
         if log is None:
             path.unlink(missing_ok=True)

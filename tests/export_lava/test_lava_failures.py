@@ -129,9 +129,9 @@ def test_a_hanging_worker_is_ended_at_the_limit():
         os.kill(worker.recorder(), signal.SIGSTOP)
 
     begun = time.monotonic()
-    worker, error = run_and(hang, timeout_s=6)
-    assert "did not finish within 6 s" in str(error)
-    assert time.monotonic() - begun < 15
+    worker, error = run_and(hang, timeout_s=10)
+    assert "did not finish within 10 s" in str(error)
+    assert time.monotonic() - begun < 20
     log = log_of(error).read_text()
     assert "most recent call first" in log
     assert "run_sample" in log

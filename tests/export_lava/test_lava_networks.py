@@ -8,7 +8,7 @@ from oracles.literal_fixed import run_aligned, run_hardware
 from oracles.random_networks import random_codes, random_fixed_network
 
 from neurodeploy.errors import InputError
-from neurodeploy.export.lava import LavaRun, run_lava, run_lava_batch, verify_against
+from neurodeploy.export.lava import LavaRun, run_lava, run_lava_batch, time_steps, verify_against
 from neurodeploy.network import ALWAYS_ON
 from neurodeploy.simulate import run_fixed
 
@@ -70,7 +70,7 @@ def test_random_networks():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 104))
 def test_many_random_networks(seed):
-    cases = draw(seed=seed, count=15, samples=12)
+    cases = draw(seed=seed, count=15, samples=8)
     compared, literals = check_against_literal(cases)
     assert compared >= 2.5e5
     assert_wide_coverage(cases, literals)
@@ -174,3 +174,12 @@ def test_verify_refuses_other_input():
         verify_against(net, codes[::-1], reference)
     with pytest.raises(InputError, match="none of u, v, spikes"):
         verify_against(net, codes, run_fixed(net, codes))
+
+
+def test_steps_can_be_timed_without_recording():
+    rng = np.random.default_rng(9)
+    net = random_fixed_network(rng, layers=2, steps=5)
+    timing = time_steps(net, random_codes(rng, net, 3, held=True), steps=7)
+    assert timing.hardware_steps == 3 * (7 + net.max_latency)
+    assert 0 < timing.stepping_s < 60
+    assert timing.build_s > 0

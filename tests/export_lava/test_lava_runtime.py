@@ -59,6 +59,23 @@ class TestWhatEntersTheRuntime:
             tops = {module.split(".")[0] for module in outside(imported(path))}
             assert tops <= ALLOWED_NEXT_TO_PROCESSES, path
 
+    def test_no_var_is_called_like_a_member_of_a_model(self):
+        # Such a Var shadows the member and the run hangs without a word.
+        members_of_models = {
+            "start", "run", "stop", "pause", "join", "time_step", "phase", "model_id", "proc_params",
+            "run_spk", "run_pre_mgmt", "run_lrn", "run_post_mgmt", "py_ports", "var_ports", "log",
+            "pre_guard", "lrn_guard", "post_guard", "implements_process", "service_to_process",
+        }  # fmt: skip
+        names = set()
+        for path in (p for n, p in staged_sources().items() if "/lava_processes/" in n):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                    made = getattr(node.value.func, "id", "")
+                    if made in ("Var", "InPort", "OutPort", "RefPort"):
+                        names |= {t.attr for t in node.targets if isinstance(t, ast.Attribute)}
+        assert {"elapsed", "gain", "s_in", "a_in", "s_out", "v"} <= names
+        assert not names & members_of_models
+
     @pytest.mark.lava
     def test_it_imports_with_numpy_and_h5py_alone(self, runtime, tmp_path):
         blocked = (
