@@ -60,7 +60,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: out of memory: {error}; use fewer samples or steps\n")
         return 2
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

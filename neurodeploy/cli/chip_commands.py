@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from neurodeploy.cli.console import Console
 
@@ -18,10 +19,12 @@ def profiles(arguments: argparse.Namespace) -> int:
 
     console = Console(arguments.json)
     if arguments.name is None:
-        chips = [hardware_profiles.load(name) for name in hardware_profiles.names()]
-        console.document([{"name": c.name, "status": c.status} for c in chips])
-        console.table(("profile", "status"), ((c.name, c.status) for c in chips))
-        console.next_step(f"neurodeploy profiles {chips[0].name}")
+        chips = {name: hardware_profiles.load(name) for name in hardware_profiles.names()}
+        console.document([{"name": name, "status": c.status} for name, c in chips.items()])
+        console.table(
+            ("profile", "chip", "status"), ((n, c.name, c.status) for n, c in chips.items())
+        )
+        console.next_step("neurodeploy profiles loihi2")
         return 0
     profile = hardware_profiles.load(arguments.name)
     rows = hardware_profiles.value_rows(profile)
@@ -32,19 +35,29 @@ def profiles(arguments: argparse.Namespace) -> int:
         (
             (
                 row["key"],
-                row["low"],
-                row["typ"],
-                row["high"],
-                row["unit"],
-                row["grade"],
-                row["basis"],
-                row["source"],
+                *_cells(row),
+                row["unit"] or "-",
+                row["grade"] or "-",
+                row["basis"] or "-",
+                f"{row['source']} {row['locator']}".strip() or row["note"],
             )
             for row in rows
         ),
     )
+    console.say("sources")
+    console.table(
+        ("key", "year", "title"),
+        ((key, source.year, source.title) for key, source in profile.sources.items()),
+    )
     console.next_step(f"neurodeploy quantize MODEL.nir --profile {arguments.name} --out NET.h5")
     return 0
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, str, str]:
+    """Format low, typ and high; a word stands once, a missing number is ``unknown``."""
+    if row["typ"] is None:
+        return "", str(row["value"] or "unknown"), ""
+    return f"{row['low']:g}", f"{row['typ']:g}", f"{row['high']:g}"
 
 
 def lava_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,13 +77,19 @@ def lava(arguments: argparse.Namespace) -> int:
 
     console = Console(arguments.json)
     if arguments.action == "install":
-        runtime.install(mode=arguments.mode, progress=console.note)
+        mode = None if arguments.mode == "auto" else arguments.mode
+        runtime.install(mode=mode, progress=console.note)
     status = runtime.status()
     console.document(status.as_dict())
-    console.say(str(status))
+    console.say(f"Lava runtime: {status.mode}: {status.detail}")
+    console.table(("package", "version"), status.versions.items())
+    for check in status.checks:
+        if not check.ok:
+            console.say(f"  {check.name}: expected {check.expected}, Lava gave {check.found}")
     if not status.available:
         return 3
-    if status.self_test_ok is False:
+    console.say(f"self-test: {sum(c.ok for c in status.checks)} of {len(status.checks)} hold")
+    if not status.ok:
         return 1
     console.next_step("neurodeploy verify NET.h5 --input DATA.npz --against lava")
     return 0

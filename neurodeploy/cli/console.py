@@ -6,10 +6,12 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurodeploy.findings import Finding
-from neurodeploy.pipeline.settings import StageProgress
+
+if TYPE_CHECKING:
+    from neurodeploy.pipeline.settings import StageProgress
 
 
 class Console:

@@ -135,7 +135,6 @@ def robustness_settings(arguments: argparse.Namespace, max_code: int) -> Any:
         radii_codes=arguments.radii or default_radii(max_code),
         tolerance_points=arguments.tolerance,
         seed=arguments.seed,
-        device=arguments.device,
     )
 
 
@@ -166,6 +165,8 @@ def robustness(arguments: argparse.Namespace) -> int:
             Path(arguments.out),
             quick_run=arguments.quick,
             allow_overlap=arguments.allow_overlap,
+            device=arguments.device,
+            threads=arguments.threads,
             progress=report,
         )
     console.findings(model.findings)

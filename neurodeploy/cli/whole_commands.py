@@ -35,8 +35,11 @@ def demo(arguments: argparse.Namespace) -> int:
     from neurodeploy.robustness import RobustnessConfig
 
     console = Console(arguments.json)
-    robustness = RobustnessConfig(seed=arguments.seed, device=arguments.device)
-    settings = DeploySettings(robustness=robustness, threads=arguments.threads)
+    settings = DeploySettings(
+        robustness=RobustnessConfig(seed=arguments.seed),
+        threads=arguments.threads,
+        device=arguments.device,
+    )
     with console.progress() as report:
         outcome = run_demo(
             arguments.out,
@@ -85,6 +88,7 @@ def deploy(arguments: argparse.Namespace) -> int:
         robustness=robustness_settings(arguments, max_code),
         lava_samples=arguments.lava_samples,
         threads=arguments.threads,
+        device=arguments.device,
         allow_overlap=arguments.allow_overlap,
     )
     test, calibration = load_samples(arguments.data), load_data(arguments.calibration)

@@ -160,7 +160,7 @@ class FixedSynapse:
 class FixedPointNetwork:
     """Integer populations and synapses, with everything needed to run and to judge them.
 
-    ``profile`` is the hardware profile in use, as JSON text. ``calibration`` holds the hashes of
+    ``profile`` is the TOML text of the hardware profile in use. ``calibration`` holds the hashes of
     the samples that tuned any number in it.
     """
 

@@ -52,7 +52,9 @@ def run_model(
     """
     if backend == "float":
         network = model.require_network()
-        return run_float(network, codes, steps=steps, record=tuple(record), timing=timing)
+        if timing != "aligned":
+            raise InputError("backend float has logical time only; drop --timing lava")
+        return run_float(network, codes, steps=steps, record=tuple(record))
     if backend == "fixed":
         return run_fixed(
             model.require_fixed(),

@@ -105,10 +105,16 @@ def deploy_model(
     report("Lava", 1, 1)
     fidelity = measure_fidelity(network, net, codes, settings.threads)
 
-    def stage(name: str, done: int, total: int) -> None:
-        report(name, done, total)
-
-    result = evaluate(network, net, codes, test.labels, settings.robustness, progress=stage)
+    result = evaluate(
+        network,
+        net,
+        codes,
+        test.labels,
+        settings.robustness,
+        progress=report,
+        device=settings.device,
+        threads=settings.threads,
+    )
     files["evidence"] = f"{model.name}.evidence.npz"
     save_evidence(folder / files["evidence"], result.evidence)
     report("cost", 0, 1)

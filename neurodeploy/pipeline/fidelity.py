@@ -105,7 +105,7 @@ def check_lava(
         "mismatches": result.mismatches,
         "first": None if result.first is None else str(result.first),
     }
-    runtime = {"available": True, "mode": status.mode, "detail": str(status)}
+    runtime = {"available": True, "mode": status.mode, "detail": status.detail}
     findings = []
     if result.mismatches:
         text = f"{result.mismatches} of {result.compared} values differ; first: {result.first}"

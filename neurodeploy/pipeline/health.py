@@ -110,8 +110,9 @@ def _lava() -> Check:
     from neurodeploy.export.lava import runtime
 
     status = runtime.status()
+    held = f"{sum(c.ok for c in status.checks)} of {len(status.checks)} golden vectors hold"
     if not status.available:
-        return Check("lava", "absent", str(status), "run: neurodeploy lava install")
-    if status.self_test_ok is False:
-        return Check("lava", "broken", str(status), "run: neurodeploy lava install")
-    return Check("lava", "ok", str(status))
+        return Check("lava", "absent", status.detail, "run: neurodeploy lava install")
+    if not status.ok:
+        return Check("lava", "broken", f"{status.detail}; {held}", "run: neurodeploy lava install")
+    return Check("lava", "ok", f"{status.mode}: {status.detail}; {held}")

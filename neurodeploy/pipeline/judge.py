@@ -28,6 +28,8 @@ def judge_robustness(
     *,
     quick_run: bool = False,
     allow_overlap: bool = False,
+    device: str = "cpu",
+    threads: int | None = None,
     progress: StageProgress | None = None,
 ) -> tuple[RobustnessResult, dict[str, Any]]:
     """Evaluate, write ``robustness.json`` and ``evidence.npz`` into ``folder``.
@@ -43,7 +45,16 @@ def judge_robustness(
     codes = test.codes(network.encoder, network.n_input)
     overlap = check_overlap(net.calibration, codes, allow=allow_overlap)
     make_folder(folder)
-    result = evaluate(network, net, codes, test.labels, config, progress=progress)
+    result = evaluate(
+        network,
+        net,
+        codes,
+        test.labels,
+        config,
+        progress=progress,
+        device=device,
+        threads=threads,
+    )
     save_evidence(folder / "evidence.npz", result.evidence)
     document = {
         "schema": 1,

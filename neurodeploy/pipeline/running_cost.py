@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.cost import Activity, compare, count_activity, estimate
+from neurodeploy.cost import Activity, CostEstimate, compare, count_activity, estimate
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import FixedPointNetwork, Network, decide
 from neurodeploy.robustness import RobustnessResult
@@ -18,12 +18,17 @@ def fixed_activity(
     net: FixedPointNetwork, codes: NDArray[Any], threads: int | None = None
 ) -> Activity:
     """Count what the chip would do for ``codes``: hardware time, drain steps included."""
-    return count_activity(net, run_fixed(net, codes, timing="lava", threads=threads))
+    traces = run_fixed(net, codes, record=("spikes",), timing="lava", threads=threads)
+    return count_activity(net, traces, codes)
 
 
-def float_activity(network: Network, net: FixedPointNetwork, codes: NDArray[Any]) -> Activity:
-    """Count the same operations of the float network, on the same hardware time axis."""
-    return count_activity(net, run_float(network, codes, timing="lava"))
+def aligned_activities(
+    network: Network, net: FixedPointNetwork, codes: NDArray[Any], threads: int | None = None
+) -> tuple[Activity, Activity]:
+    """Count the same steps of the float and of the fixed-point network: logical time, no drain."""
+    before = run_float(network, codes, record=("spikes",))
+    after = run_fixed(net, codes, record=("spikes",), threads=threads)
+    return count_activity(net, before, codes), count_activity(net, after, codes)
 
 
 def measure_cost(
@@ -44,22 +49,38 @@ def measure_cost(
     clean_fixed = fixed_activity(net, codes, threads)
     hit_fixed = fixed_activity(net, attacked, threads)
     clean, hit = estimate(clean_fixed, profile), estimate(hit_fixed, profile)
+    float_clean, same_clean = aligned_activities(network, net, codes, threads)
+    float_hit, same_hit = aligned_activities(network, net, attacked, threads)
     return {
         "clean": {
             "fixed": clean.as_dict(),
-            "float": float_activity(network, net, codes).as_dict(),
+            "float": float_clean.as_dict(),
         },
         "attacked": {
             "perturbation": perturbation,
             "radius_codes": radius,
             "fixed": hit.as_dict(),
-            "float": float_activity(network, net, attacked).as_dict(),
+            "float": float_hit.as_dict(),
         },
         "ratios": [
-            {"what": "attacked to clean, fixed point", **compare(hit, clean).as_dict()},
+            _ratio("attacked to clean, fixed point", hit, clean),
+            _ratio(
+                "fixed point to float, clean, without drain",
+                estimate(same_clean, profile),
+                estimate(float_clean, profile),
+            ),
+            _ratio(
+                "fixed point to float, attacked, without drain",
+                estimate(same_hit, profile),
+                estimate(float_hit, profile),
+            ),
         ],
         "summary": clean.summary(),
     }
+
+
+def _ratio(what: str, cost: CostEstimate, baseline: CostEstimate) -> dict[str, Any]:
+    return {"what": what, **compare(cost, baseline).as_dict()}
 
 
 def _middle_attack(result: RobustnessResult) -> tuple[str, int]:
@@ -80,7 +101,7 @@ def breaking_points(
     """
     evidence = result.evidence
     row = next(r for r in evidence.rows if r.key == f"{perturbation}/{radius}")
-    chosen = row.points[0].copy()
+    chosen: NDArray[np.int32] = row.points[0].copy()
     broken = np.zeros(len(chosen), dtype=np.bool_)
     for points in row.points:
         wrong = decide(run_fixed(net, points).scores()) != evidence.labels

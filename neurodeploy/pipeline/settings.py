@@ -33,6 +33,8 @@ class DeploySettings:
         Test samples that also run on Lava.
     threads : int or None
         Threads of the simulator; None for all cores.
+    device : str
+        Torch device of the attacks' gradients; predictions are exact and stay on the CPU.
     allow_overlap : bool
         Go on, with a mark, where calibration and test samples overlap.
     """
@@ -42,6 +44,7 @@ class DeploySettings:
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
     lava_samples: int = LAVA_SAMPLES
     threads: int | None = None
+    device: str = "cpu"
     allow_overlap: bool = False
 
     def __post_init__(self) -> None:

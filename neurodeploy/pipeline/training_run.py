@@ -10,6 +10,10 @@ from neurodeploy.errors import MissingComponentError
 from neurodeploy.findings import Finding
 from neurodeploy.pipeline.settings import StageProgress
 
+#: Length of a step. Training counts in steps; NIR's time constants need seconds, so that a tau of
+#: 100 steps is written as 0.1 s.
+DT_S = 1e-3
+
 # What needs Norse is imported by the functions that use it: Norse is an optional component.
 
 
@@ -88,7 +92,7 @@ def train_and_export(
     model = load_model(trained.model)
     path = folder / f"{config.name}.nir"
     codes = splits.test.codes(splits.encoder, splits.test.images.shape[1])
-    check, findings = to_nir(model, codes, path, encoder=splits.encoder)
+    check, findings = to_nir(model, codes, path, dt=DT_S, encoder=splits.encoder)
     return TrainedModel(
         config.name,
         path,

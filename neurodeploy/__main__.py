@@ -1,0 +1,7 @@
+"""`python -m neurodeploy`: the same as the command `neurodeploy`."""
+
+import sys
+
+from neurodeploy.cli import main
+
+sys.exit(main())

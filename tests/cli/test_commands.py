@@ -1,0 +1,295 @@
+"""The command line as a user meets it: exit codes, errors, files, JSON."""
+
+import json
+import subprocess
+import sys
+
+import nir
+import numpy as np
+import pytest
+
+from neurodeploy.cli import main
+from neurodeploy.cli.commands import COMMANDS
+from neurodeploy.errors import LavaError, MissingComponentError
+from neurodeploy.graph import Contract
+from neurodeploy.network import Samples, Traces, load_network, save_samples
+
+N_IN, N_HIDDEN, N_OUT = 16, 12, 4
+
+
+def write_model(path, seed=0, metadata=True):
+    rng = np.random.default_rng(seed)
+
+    def lif(n):
+        return nir.LIF(
+            tau=np.full(n, 0.02), r=np.full(n, 20.0), v_leak=np.zeros(n),
+            v_threshold=np.ones(n), v_reset=np.zeros(n),
+        )  # fmt: skip
+
+    nodes = {
+        "input": nir.Input({"input": np.array([N_IN])}),
+        "affine1": nir.Affine(rng.normal(0, 0.5, (N_HIDDEN, N_IN)), rng.normal(0, 0.05, N_HIDDEN)),
+        "lif1": lif(N_HIDDEN),
+        "readout": nir.Affine(rng.normal(0, 1, (N_OUT, N_HIDDEN)), np.zeros(N_OUT)),
+        "output": nir.Output({"output": np.array([N_OUT])}),
+    }
+    names = list(nodes)
+    contract = Contract(
+        dt=1e-3, steps=6, reset="value", decay="euler", spikes="single", input_gain="r",
+        if_unit="second", recurrent_cut="spikes", delay_rounding="error", v_min="none",
+        readout_node="readout", readout_kind="sum", encoder="constant", encoder_low=0.0,
+        encoder_high=1.0, encoder_bits=8, source_tool="test",
+    )  # fmt: skip
+    meta = {"neurodeploy": contract.as_metadata()} if metadata else {}
+    nir.write(path, nir.NIRGraph(nodes, list(zip(names, names[1:], strict=False)), metadata=meta))
+    return path
+
+
+def write_data(path, seed, n=40, model=None):
+    """Random images; labels are what the float model says, so that accuracy means something."""
+    images = np.random.default_rng(seed).random((n, N_IN))
+    labels = np.zeros(n, dtype=np.int64)
+    if model is not None:
+        import neurodeploy as nd
+
+        scores = nd.run(nd.read(model), images=images).scores()
+        labels = scores.argmax(axis=1)
+    save_samples(path, Samples(images, labels))
+    return path
+
+
+@pytest.fixture
+def files(tmp_path):
+    model = write_model(tmp_path / "net.nir")
+    return {
+        "model": str(model),
+        "test": str(write_data(tmp_path / "test.npz", 1, model=model)),
+        "train": str(write_data(tmp_path / "train.npz", 2, model=model)),
+        "dir": tmp_path,
+    }
+
+
+def call(*arguments):
+    return main([str(a) for a in arguments])
+
+
+@pytest.fixture
+def network(files):
+    path = files["dir"] / "net.h5"
+    code = call(
+        "quantize", files["model"], "--profile", "loihi2", "--out", path,
+        "--calibration", files["train"],
+    )  # fmt: skip
+    assert code == 0
+    return path
+
+
+def test_quantize_writes_a_network_and_names_the_next_command(files, capsys):
+    path = files["dir"] / "net.h5"
+    arguments = ("--profile", "loihi2", "--out", path, "--calibration", files["train"])
+    assert call("quantize", files["model"], *arguments) == 0
+    net = load_network(path)
+    assert net.steps == 6
+    assert len(net.calibration) == 40
+    assert "next: neurodeploy verify" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("backend", ["float", "fixed"])
+def test_run_writes_traces_with_the_promised_keys(files, network, backend, capsys):
+    path = files["dir"] / f"{backend}.npz"
+    source = network if backend == "fixed" else files["model"]
+    code = call(
+        "run", source, "--input", files["test"], "--backend", backend, "--out", path,
+        "--record", "spikes,v,v_pre",
+    )  # fmt: skip
+    assert code == 0
+    traces = Traces.load(path)
+    assert traces.output.shape == (6, 40, N_OUT)
+    assert traces.records["lif1/spikes"].dtype == np.uint8
+    assert traces.records["lif1/v"].dtype == (np.float64 if backend == "float" else np.int32)
+    assert {"lif1/v_pre", "readout/v"} <= set(traces.records)
+    for key in ("contract", "backend", "populations", "versions", "input_hash", "readout"):
+        assert key in traces.meta
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_a_network_file_also_runs_in_float_and_gives_the_models_own_traces(files, network):
+    for source, name in ((files["model"], "a.npz"), (network, "b.npz")):
+        call(
+            "run",
+            source,
+            "--input",
+            files["test"],
+            "--backend",
+            "float",
+            "--out",
+            files["dir"] / name,
+        )
+    assert call("compare", files["dir"] / "a.npz", files["dir"] / "b.npz") == 0
+
+
+def test_compare_exits_1_where_traces_differ_and_0_where_decisions_agree(files, network, capsys):
+    for backend in ("float", "fixed"):
+        call(
+            "run", network, "--input", files["test"], "--backend", backend, "--record", "spikes",
+            "--out", files["dir"] / f"{backend}.npz",
+        )  # fmt: skip
+    a, b = files["dir"] / "float.npz", files["dir"] / "fixed.npz"
+    capsys.readouterr()
+    code = call("compare", a, b, "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert code == (0 if document["holds"]["exact"] else 1)
+    assert call("compare", a, a) == 0
+    decision = call("compare", a, b, "--accept", "decision")
+    assert decision == (0 if document["decisions_equal"] == document["samples"] else 1)
+
+
+def test_inspect_shows_nodes_contract_and_fit(files, network, capsys):
+    assert call("inspect", files["model"], "--profile", "loihi2", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [n["type"] for n in document["nodes"]].count("LIF") == 1
+    assert document["contract"]["dt"] == 1e-3
+    assert document["fits"] is True
+    assert call("inspect", network) == 0
+    assert "lif1" in capsys.readouterr().out
+
+
+def test_cost_prints_three_boundaries(files, network, capsys):
+    assert call("cost", network, "--input", files["test"], "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    core, management, total = (
+        document["energy_nj"][key] for key in ("core", "core+management", "total")
+    )
+    assert 0 < core["typ"] < management["typ"] < total["typ"]
+
+
+def test_robustness_writes_evidence_and_returns_the_verdicts_code(files, network, capsys):
+    out = files["dir"] / "robust"
+    code = call("robustness", network, "--data", files["test"], "--out", out, "--quick", "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert code == {"survives": 0, "lost": 1, "undecided": 4}[document["verdict"]]
+    assert document["quick"] is True
+    assert (out / "evidence.npz").exists()
+    assert json.loads((out / "robustness.json").read_text()) == document
+
+
+def test_tuning_on_test_samples_is_refused(files, capsys):
+    code = call(
+        "robustness", files["model"], "--profile", "loihi2", "--calibration", files["test"],
+        "--data", files["test"], "--out", files["dir"] / "r", "--quick",
+    )  # fmt: skip
+    assert code == 2
+    assert "--allow-overlap" in capsys.readouterr().err
+    assert not (files["dir"] / "r").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", "absent.nir"),
+        ("quantize", "{model}", "--profile", "loihi99", "--out", "x.h5"),
+        ("quantize", "{model}", "--profile", "loihi2", "--out", "x.txt"),
+        ("quantize", "{model}", "--profile", "loihi2", "--out", "x.h5", "--dt", "2e-3"),
+        ("quantize", "{model}", "--profile", "loihi2", "--out", "x.h5", "--weight-bits", "9"),
+        ("run", "{model}", "--input", "{test}", "--backend", "fixed", "--out", "x.npz"),
+        ("run", "{model}", "--input", "absent.npz", "--backend", "float", "--out", "x.npz"),
+        ("run", "{model}", "--input", "{model}", "--backend", "float", "--out", "x.npz"),
+        ("run", "{model}", "--input", "{test}", "--backend", "float", "--out", "x.csv"),
+        ("compare", "{model}", "{model}"),
+        ("cost", "{model}", "--input", "{test}"),
+        ("profiles", "nothing"),
+    ],
+)
+def test_bad_input_gives_exit_2_one_error_line_and_no_file(files, arguments, capsys, monkeypatch):
+    monkeypatch.chdir(files["dir"])
+    before = set(files["dir"].iterdir())
+    assert call(*[a.format(**files) for a in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert "Traceback" not in captured.err
+    assert set(files["dir"].iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nonsense",),
+        ("run", "x.nir"),
+        ("run", "x.nir", "--input", "a", "--backend", "onnx", "--out", "b"),
+        ("run", "x.nir", "--input", "a", "--backend", "float", "--out", "b", "--record", "w"),
+        ("report", "absent-folder"),
+        ("demo", "--seed", "-1"),
+    ],
+)
+def test_wrong_usage_gives_exit_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        call(*arguments)
+    assert stop.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_graphs_without_a_contract_ask_for_dt(tmp_path, capsys):
+    model = write_model(tmp_path / "net.nir", metadata=False)
+    assert call("inspect", model) == 2
+    assert "--dt" in capsys.readouterr().err
+    assert call("inspect", model, "--dt", "1e-3", "--steps", "6") == 0
+
+
+def test_strict_stops_on_assumptions(tmp_path, capsys):
+    model = write_model(tmp_path / "net.nir", metadata=False)
+    assert call("inspect", model, "--dt", "1e-3", "--steps", "6", "--strict") == 2
+    assert "readout_kind" in capsys.readouterr().err
+
+
+def test_absent_components_exit_3_and_failures_of_lava_exit_1(files, network, monkeypatch, capsys):
+    from neurodeploy.export import lava
+
+    for error, code in ((MissingComponentError("install it"), 3), (LavaError("see log"), 1)):
+
+        def fail(*arguments, error=error, **options):
+            raise error
+
+        monkeypatch.setattr(lava, "verify_against", fail, raising=False)
+        assert call("verify", network, "--input", files["test"]) == code
+        assert capsys.readouterr().err.endswith(f"error: {error}\n")
+
+
+def test_an_interrupt_exits_130_and_leaves_no_output(files, network, monkeypatch):
+    from neurodeploy.pipeline import backends
+
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backends, "run_fixed", interrupt)
+    out = files["dir"] / "x.npz"
+    assert call("run", network, "--input", files["test"], "--backend", "fixed", "--out", out) == 130
+    assert not out.exists()
+
+
+def test_every_command_has_help_and_no_other_exists():
+    promised = {
+        "demo", "deploy", "train", "inspect", "quantize", "run", "compare", "verify",
+        "robustness", "cost", "report", "profiles", "lava", "doctor",
+    }  # fmt: skip
+    assert {command.name for command in COMMANDS} == promised
+    for name in promised:
+        result = subprocess.run(
+            [sys.executable, "-m", "neurodeploy", name, "--help"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        assert "--json" in result.stdout
+
+
+def test_profiles_print_every_value_with_its_source(capsys):
+    assert call("profiles") == 0
+    assert "loihi2" in capsys.readouterr().out
+    assert call("profiles", "loihi2", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["values"]
+    assert len(rows) > 30
+    numbers = [row for row in rows if row["typ"] is not None]
+    assert len(numbers) > 30
+    assert all(row["source"] and row["unit"] and row["grade"] in "AB" for row in numbers)
+    # What is unknown says why instead of naming a source.
+    assert all(row["source"] or row["note"] for row in rows)
