@@ -89,7 +89,8 @@ class Runtime:
             If the worker fails, dies or runs past ``timeout_s``.
         """
         # A runtime that an administrator installed may be read-only.
-        own = self.root if os.access(self.root, os.W_OK) else default_root()
+        spare = Path(tempfile.gettempdir()) / f"neurodeploy-lava-{os.getuid()}"
+        own = self.root if os.access(self.root, os.W_OK) else spare
         path = new_log(own / "logs") if log is None else log
         staged = stage(own / "staged")
         result = run_worker(self.python, staged, folder, jobs, timeout_s=timeout_s, log=path)
