@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 import neurodeploy
-from neurodeploy.errors import ContractError, ShapeError
+from neurodeploy.errors import ContractError, RangeError, ShapeError
 from neurodeploy.export.nir_check import ExportCheck, check_export
 from neurodeploy.export.nir_layers import (
     FloatArray,
@@ -126,6 +126,8 @@ def encode_sample(sample: Any, encoder: ConstantEncoder) -> NDArray[np.int32]:
     ------
     ShapeError
         If it is neither [B, n] nor [T, B, n], or empty.
+    RangeError
+        If a code does not fit the encoder.
     """
     array = sample.detach().cpu().numpy() if isinstance(sample, torch.Tensor) else sample
     array = np.asarray(array)
@@ -135,7 +137,7 @@ def encode_sample(sample: Any, encoder: ConstantEncoder) -> NDArray[np.int32]:
         return encoder.encode(array)
     codes = array.astype(np.int64)
     if codes.min() < 0 or codes.max() > encoder.max_code:
-        raise ShapeError(
+        raise RangeError(
             f"sample: codes {codes.min()}..{codes.max()} leave 0..{encoder.max_code}; give codes "
             "of the encoder's width, or float values"
         )

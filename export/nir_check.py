@@ -159,10 +159,12 @@ def _compare_spikes(
             continue
         wrong = np.argwhere(found != wanted)
         if len(wrong):
-            t, sample, neuron = wrong[0]
+            t, sample, neuron = (int(i) for i in wrong[0])
+            v = float(traces.records[f"{population.name}/v_pre"][t, sample, neuron])
+            away = v - float(population.v_threshold[neuron])
             lines.append(
                 f"{population.name}: {len(wrong)} of {wanted.size} spikes differ, first at step "
-                f"{t}, sample {sample}, neuron {neuron}"
+                f"{t}, sample {sample}, neuron {neuron} (v - v_threshold {away:.2g} in the file)"
             )
     if lines:
         raise ExportRefusedError(

@@ -62,18 +62,22 @@ def leaf_modules(model: torch.nn.Module, path: str = "model") -> list[tuple[str,
     UnsupportedNodeError
         For a module that cannot be exported; the message lists what can.
     """
-    # Exact types, not subclasses: a subclass may compute something else.
+    # Exact types, not subclasses: a subclass may compute something else. A SpikingSequence inside
+    # another model gives means over time, so it can only be the whole model.
+    nested = type(model) is SpikingSequence and path != "model"
     if type(model) in _READERS:
         return [(path, model)]
-    if type(model) not in _CONTAINERS:
+    if type(model) not in _CONTAINERS or nested:
         raise UnsupportedNodeError(
             f"{path}: {type(model).__module__}.{type(model).__qualname__} cannot be exported to "
             f"NIR; supported: {', '.join(t.__name__ for t in _READERS)} in "
             f"{', '.join(t.__name__ for t in _CONTAINERS)}"
         )
     leaves = []
-    for name, child in model.named_children():
-        leaves += leaf_modules(child, f"{path}.{name}")
+    # Not named_children, which leaves out a module that is used twice.
+    for name, child in model._modules.items():
+        if child is not None:
+            leaves += leaf_modules(child, f"{path}.{name}")
     return leaves
 
 

@@ -31,7 +31,7 @@ def run_reference(
     The modules themselves run, one step after the other, each from its own initial state. A
     ``SpikingSequence`` runs with its own time loop.
     """
-    model = copy.deepcopy(model).to(dtype)
+    model = copy.deepcopy(model).to("cpu", dtype)
     # A copy: the caller's values may be a read-only broadcast, which torch cannot wrap.
     inputs = torch.from_numpy(np.array(values)).to(dtype)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def _run_steps(model: torch.nn.Module, inputs: torch.Tensor, dtype: torch.dtype)
 def _converted(parameters: Any, dtype: torch.dtype) -> Any:
     """Return Norse's parameter tuple with its tensors in ``dtype``."""
     tensors = {
-        name: value.detach().to(dtype)
+        name: value.detach().to("cpu", dtype)
         for name, value in parameters._asdict().items()
         if isinstance(value, torch.Tensor)
     }

@@ -108,6 +108,14 @@ def test_resume_refuses_another_configuration(splits, tmp_path):
         train(tiny("lif", "seed=1"), tmp_path, splits=splits, resume=True)
 
 
+def test_resuming_a_finished_run_trains_no_more(splits, tmp_path):
+    first = train(tiny("dlif-mppd"), tmp_path, splits=splits)
+    epochs = []
+    again = train(tiny("dlif-mppd"), tmp_path, splits=splits, resume=True, progress=epochs.append)
+    assert again == first
+    assert epochs == []
+
+
 def test_resume_without_checkpoint_starts_afresh(splits, tmp_path):
     result = train(tiny("lif"), tmp_path, splits=splits, resume=True)
     assert len(result.history) == 4
