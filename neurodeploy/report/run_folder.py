@@ -213,15 +213,13 @@ def _read_json(path: Path) -> Record:
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise FileFormatError(
-            f"{path}: is not a readable .npz archive: {error}; {_AGAIN}"
-        ) from error
-    except AttributeError as error:  # a bare .npy file loads as an array, which has no names
-        raise FileFormatError(f"{path}: is a single array, not an archive; {_AGAIN}") from error
-    return arrays
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise FileFormatError(f"{path}: is a single array, not an archive; {_AGAIN}")
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise FileFormatError(f"{path}: is no readable .npz archive: {error}; {_AGAIN}") from error
 
 
 def _models(
