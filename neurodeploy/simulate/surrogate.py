@@ -43,10 +43,11 @@ def surrogate_slope(
     width : float
         In units.
     """
-    per_unit = 1.0 / (unit * width)
-    distance = (v_pre - threshold).abs_().mul_(per_unit)
+    # Divided, not multiplied by a reciprocal: v_pre = 0 at width 1 must be at distance 1 exactly.
+    reach = unit * width
+    distance = (v_pre - threshold).abs_().div_(reach)
     if shape == "triangle":
-        return distance.neg_().add_(1.0).clamp_(min=0.0).mul_(per_unit)
+        return distance.neg_().add_(1.0).clamp_(min=0.0).div_(reach)
     if shape == "rectangle":
-        return (distance < 1.0).to(v_pre.dtype).mul_(0.5 * per_unit)
-    return distance.add_(1.0).square_().reciprocal_().mul_(per_unit)
+        return (distance < 1.0).to(v_pre.dtype).div_(2.0 * reach)
+    return distance.add_(1.0).square_().reciprocal_().div_(reach)
