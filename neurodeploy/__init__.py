@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from neurodeploy.pipeline.library import deploy, load, quantize, read, run, to_nir
+    from neurodeploy.pipeline.library import (
+        deploy,
+        load,
+        load_samples,
+        quantize,
+        read,
+        run,
+        to_nir,
+    )
 
-__all__ = ["__version__", "deploy", "load", "quantize", "read", "run", "to_nir"]
+__all__ = ["__version__", "deploy", "load", "load_samples", "quantize", "read", "run", "to_nir"]
 
 
 def __getattr__(name: str) -> Any:

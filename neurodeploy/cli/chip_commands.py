@@ -47,7 +47,7 @@ def profiles(arguments: argparse.Namespace) -> int:
     console.say("sources")
     console.table(
         ("key", "year", "title"),
-        ((key, source.year, source.title) for key, source in profile.sources.items()),
+        ((key, source.year or "-", source.title) for key, source in profile.sources.items()),
     )
     console.next_step(f"neurodeploy quantize MODEL.nir --profile {arguments.name} --out NET.h5")
     return 0

@@ -52,7 +52,8 @@ def demo(
         if quick_run:
             optimizer = dataclasses.replace(config.optimizer, epochs=QUICK_EPOCHS)
             config = dataclasses.replace(config, optimizer=optimizer)
-        work = folder / "training" / (f"{name}-quick" if quick_run else name)
+        kind = "-quick" if quick_run else ""
+        work = folder / "training" / f"{name}-seed{config.seed}{kind}"
         trained = train_and_export(config, folder, work=work, resume=True, progress=progress)
         deployments.append(_deploy(trained, settings, folder, quick_run, progress))
     # Data and splits are the same for all three.
