@@ -83,11 +83,9 @@ class NetworkClassifier:
     def _build_gradient(self, width: float) -> Callable[[torch.Tensor], torch.Tensor]:
         from neurodeploy.simulate import FixedGradient, FloatGradient
 
-        kind = FixedGradient if isinstance(self.net, FixedPointNetwork) else FloatGradient
-        gradient: Callable[[torch.Tensor], torch.Tensor] = kind(
-            self.net, width=width, device=self._device
-        ).scores
-        return gradient
+        if isinstance(self.net, FixedPointNetwork):
+            return FixedGradient(self.net, width=width, device=self._device).scores
+        return FloatGradient(self.net, width=width, device=self._device).scores
 
 
 def fingerprint(net: Network | FixedPointNetwork) -> str:

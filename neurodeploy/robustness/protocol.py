@@ -11,11 +11,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from neurodeploy.attacks import Attack, Classifier, perturbation
@@ -64,6 +66,11 @@ def evaluate(
     progress : callable
         Called as ``progress(stage, done, total)`` before each member. An exception raised in it
         (or an interrupt) stops the evaluation; nothing is left behind.
+    device : str
+        Where gradients are computed; predictions always run on the CPU.
+    threads : int or None
+        Threads of gradients and simulator. None: one for gradients, because on networks of this
+        size more threads cost time, and on a busy machine a lot of it.
 
     Raises
     ------
@@ -84,6 +91,7 @@ def evaluate(
         labels,
         config or RobustnessConfig(),
         progress=progress,
+        threads=threads,
     )
 
 
@@ -94,8 +102,12 @@ def evaluate_classifiers(
     config: RobustnessConfig,
     *,
     progress: Progress | None = None,
+    threads: int | None = None,
 ) -> RobustnessResult:
-    """Compare any two classifiers, ``float`` and ``fixed``, that share one code grid."""
+    """Compare any two classifiers, ``float`` and ``fixed``, that share one code grid.
+
+    See ``evaluate`` for the parameters; ``threads`` are torch's.
+    """
     max_code = classifiers["float"].max_code
     if classifiers["fixed"].max_code != max_code:
         raise InputError(
@@ -111,7 +123,8 @@ def evaluate_classifiers(
     if labels.size == 0:
         raise InputError("robustness: no samples to evaluate")
     clean = CleanSamples(codes, labels, {s: classifiers[s].predict(codes) for s in SIDES})
-    pools, checks = _build(classifiers, clean, config, max_code, progress)
+    with _torch_threads(threads or 1):
+        pools, checks = _build(classifiers, clean, config, max_code, progress)
     lines = _strength_lines(pools)
     check_lines = {name: large_radius_lines(check) for name, check in checks.items()}
     # The check at a large radius speaks about every radius of its attack.
@@ -131,6 +144,16 @@ def evaluate_classifiers(
         threat_model=ThreatModel(config.radii_codes, max_code),
         evidence=_evidence(classifiers, clean, max_code, pools, tuple(checks.values())),
     )
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _build(

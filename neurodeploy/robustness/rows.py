@@ -31,7 +31,9 @@ def make_rows(
 
     ``null`` is the null line, float against float: ``lost`` is the share robust against the float
     members of this pool and not against the same members with another seed, ``gained`` the
-    reverse. It shows how far two runs of one attack on one network differ by luck alone.
+    reverse. It shows how far two runs of one attack on one network differ by luck alone. For noise
+    it compares two sets of draws; both networks of the result see the same draws, so there it says
+    how much the accuracies hang on the draws, not the drop.
     """
     drops, nulls = [], []
     for pool in pools:

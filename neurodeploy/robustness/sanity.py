@@ -1,7 +1,8 @@
 """Sanity lines: signs that an attack was too weak for its result to be believed.
 
-Each line concerns one network. All compare point estimates with fixed limits, so a line is a
-warning light and no test. Only for the null line the limit stands for sampling noise.
+Each line concerns one network. Where two attacks are compared, on the same images, the line fails
+if one is weaker than it must be by more than the slack and beyond sampling noise (one-sided 95 %
+limit); else, of the hundred comparisons behind a model, some would fail by chance.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.robustness.config import SIDES, Side
+from neurodeploy.robustness.config import CONFIDENCE, SIDES, Side
 from neurodeploy.robustness.pool import Pool
+from neurodeploy.robustness.statistics import score_limit
 
 #: Slack of every comparison, in points of accuracy.
 SLACK_POINTS = 2.0
 #: Samples counted robust although the attack on them never saw a gradient, in points.
 STUCK_POINTS = 5.0
-#: What adding a second surrogate width may take off the better one, in points.
-WIDTH_POINTS = 5.0
+#: What a second surrogate width, or a second run with another seed, may still find, in points.
+MORE_POINTS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,12 @@ def radius_lines(pools: Sequence[Pool]) -> tuple[SanityLine, ...]:
         return ()
     for small, large in pairwise(pools):
         for side in SIDES:
-            before, after = _points(small.robust(side)), _points(large.robust(side))
+            before, after = small.robust(side), large.robust(side)
             detail = (
-                f"{side}: {before:.1f} % at {small.radius_codes} codes, "
-                f"{after:.1f} % at {large.radius_codes}"
+                f"{side}: {_points(before):.1f} % at {small.radius_codes} codes, "
+                f"{_points(after):.1f} % at {large.radius_codes}"
             )
-            ok = after <= before + SLACK_POINTS
+            ok = not _weaker(after, before)
             lines.append(_line("a larger radius is not weaker", ok, detail, side, large))
     return tuple(lines)
 
@@ -74,9 +76,12 @@ def fgsm_lines(pgd: Pool, fgsm: Pool) -> tuple[SanityLine, ...]:
     """Return the lines "PGD is not weaker than FGSM" at one radius."""
     lines = []
     for side in SIDES:
-        strong, weak = _points(pgd.robust(side)), _points(fgsm.robust(side))
-        detail = f"{side}: {strong:.1f} % under {pgd.perturbation}, {weak:.1f} % under fgsm"
-        ok = strong <= weak + SLACK_POINTS
+        many, one = pgd.robust(side), fgsm.robust(side)
+        detail = (
+            f"{side}: {_points(many):.1f} % under {pgd.perturbation}, "
+            f"{_points(one):.1f} % under fgsm"
+        )
+        ok = not _weaker(many, one)
         lines.append(_line("PGD is not weaker than FGSM", ok, detail, side, pgd))
     return tuple(lines)
 
@@ -125,9 +130,13 @@ def weak_sides(lines: Iterable[SanityLine]) -> frozenset[Side]:
 def _null_line(pool: Pool) -> SanityLine:
     first, second = pool.null_robust()
     lost, gained = _points(first & ~second), _points(~first & second)
-    detail = f"float against float: lost {lost:.1f}, gained {gained:.1f} points by attack luck"
-    ok = abs(lost - gained) <= SLACK_POINTS
-    return _line("attack luck is small", ok, detail, "float", pool)
+    # Either run may be the lucky one: on average a second run finds half of both.
+    detail = (
+        f"float against float: lost {lost:.1f}, gained {gained:.1f} points by luck, "
+        f"so a second run finds about {(lost + gained) / 2:.1f} more"
+    )
+    ok = (lost + gained) / 2 <= MORE_POINTS
+    return _line("a second run finds little more", ok, detail, "float", pool)
 
 
 def _gradient_line(pool: Pool, side: Side) -> SanityLine:
@@ -150,20 +159,30 @@ def _width_line(pool: Pool, side: Side) -> SanityLine:
     both = _points(pool.right_on(side, {side}))
     listed = ", ".join(f"width {width} {accuracy:.1f} %" for width, accuracy in own.items())
     detail = f"{side}: {listed}, together {both:.1f} %"
-    ok = min(own.values()) - both <= WIDTH_POINTS
-    return _line("one surrogate width is nearly enough", ok, detail, side, pool)
+    ok = min(own.values()) - both <= MORE_POINTS
+    return _line("a second width finds little more", ok, detail, side, pool)
 
 
 def _transfer_line(pool: Pool, side: Side) -> SanityLine:
     other: Side = "fixed" if side == "float" else "float"
-    white, transfer = _points(pool.right_on(side, {side})), _points(pool.right_on(side, {other}))
-    detail = f"{side}: {white:.1f} % on its own adversaries, {transfer:.1f} % on those of {other}"
-    ok = white <= transfer + SLACK_POINTS
+    white, transfer = pool.right_on(side, {side}), pool.right_on(side, {other})
+    detail = (
+        f"{side}: {_points(white):.1f} % on its own adversaries, "
+        f"{_points(transfer):.1f} % on those of {other}"
+    )
+    ok = not _weaker(white, transfer)
     return _line("the white box is not weaker than transfer", ok, detail, side, pool)
 
 
 def _line(line: str, ok: bool, detail: str, side: Side, pool: Pool) -> SanityLine:
     return SanityLine(line, bool(ok), detail, side, pool.perturbation, pool.radius_codes)
+
+
+def _weaker(attack: Any, reference: Any) -> bool:
+    """Whether ``attack`` leaves more samples right than ``reference``, beyond slack and noise."""
+    more, fewer = int((attack & ~reference).sum()), int((~attack & reference).sum())
+    limit = score_limit(more, fewer, attack.size, CONFIDENCE, upper=False)
+    return 100 * limit > SLACK_POINTS
 
 
 def _points(mask: Any) -> float:

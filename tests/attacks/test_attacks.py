@@ -13,7 +13,7 @@ from robustness.standins import Blind, Constant, Linear, Spy, random_linear, tru
 from neurodeploy.attacks import FGSM, PGD, GaussianNoise, gradient, loss_gradient, perturbation
 from neurodeploy.errors import InputError, NeurodeployError, RangeError, ShapeError
 
-ATTACKS = [FGSM(), PGD(steps=5, step_share=0.5), PGD(steps=3, restarts=2), GaussianNoise()]
+ATTACKS = [FGSM(), PGD(steps=5, step_share=0.07), PGD(steps=3, restarts=2), GaussianNoise()]
 
 
 def samples(seed, classifier, n, n_input, low=0, high=None):
@@ -80,7 +80,7 @@ def test_fgsm_equals_a_naive_one_sample_by_sample():
 def test_pgd_is_exact_on_two_linear_classes(radius, loss):
     """There the gradient's sign is constant, so PGD must find a wrong point if there is one.
 
-    Steps of radius / 8 are smaller than one code: they only add up in real iterates.
+    Steps of radius / 4 are smaller than one code: they only add up in real iterates.
     """
     classifier = random_linear(1, 4, 2, max_code=15, largest=3)
     codes, labels = samples(2, classifier, 60, 4)
