@@ -111,7 +111,8 @@ def deploy_model(
         codes,
         test.labels,
         settings.robustness,
-        progress=report,
+        # One bar with the time that remains, not one line per member.
+        progress=lambda member, done, total: report("robustness", done, total),
         device=settings.device,
         threads=settings.threads,
     )

@@ -42,7 +42,7 @@ class Check:
 def check_health() -> list[Check]:
     """Check Python, packages, profiles, the simulator's arithmetic, Norse and Lava."""
     checks = [Check("python", "ok", platform.python_version())]
-    for package in ("numpy", "h5py", "nir", "torch", "numba", "scipy", "matplotlib"):
+    for package in ("numpy", "h5py", "nir", "torch", "numba", "scipy"):
         checks.append(_package(package, needed=True, remedy=f"pip install {package}"))
     norse = "needed for training and export: pip install 'neurodeploy[norse]'"
     checks.append(_package("norse", needed=False, remedy=norse))

@@ -45,13 +45,14 @@ def judge_robustness(
     codes = test.codes(network.encoder, network.n_input)
     overlap = check_overlap(net.calibration, codes, allow=allow_overlap)
     make_folder(folder)
+    report = progress or (lambda stage, done, total: None)
     result = evaluate(
         network,
         net,
         codes,
         test.labels,
         config,
-        progress=progress,
+        progress=lambda member, done, total: report("robustness", done, total),
         device=device,
         threads=threads,
     )
