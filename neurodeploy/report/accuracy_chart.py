@@ -140,7 +140,7 @@ def _radius_scale(rows: Sequence[RobustnessRow]) -> Scale:
     radii = [row.radius_codes for row in rows]
     low, high = min(radii), max(radii)
     margin = 0.06 * (high - low) or max(1.0, 0.1 * abs(high))
-    return Scale(low - margin, high + margin, 50.0, PANEL_WIDTH - 8)
+    return Scale(low - margin, high + margin, 54.0, PANEL_WIDTH - 8)
 
 
 def _radius_labels(rows: Sequence[RobustnessRow]) -> list[tuple[float, str]]:

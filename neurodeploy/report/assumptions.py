@@ -16,7 +16,7 @@ from neurodeploy.report.content import (
     text_cell,
 )
 from neurodeploy.report.fidelity import lava_mode
-from neurodeploy.report.number_text import anything, count, plain
+from neurodeploy.report.number_text import anything, count, percent, plain
 from neurodeploy.report.robustness_row import robustness_rows
 from neurodeploy.report.run_folder import Model, Record, RunFolder
 
@@ -105,7 +105,22 @@ def _data_facts(run: RunFolder) -> Facts:
     pairs.append(("hardware profile", f"{named}, status “{status}”" if status else named))
     pairs += [(f"profile {k}", v) for k, v in _rest(profile, ("name", "status"))]
     pairs.append(("Lava runtime", lava_mode(run) or "not recorded"))
-    return Facts(tuple(pairs))
+    return Facts((*pairs, *_training(run)))
+
+
+def _training(run: RunFolder) -> list[tuple[str, str]]:
+    """Return what the float networks reached in training, where this run trained them."""
+    pairs = []
+    for model in run.models:
+        training = model.record("fidelity").record("training")
+        accuracies = training.record("accuracies")
+        parts = [f"{percent(accuracies.number(key))} {key}" for key in accuracies.data]
+        epoch = training.number("selected_epoch")
+        if parts:
+            text = f"accuracy {', '.join(parts)}"
+            text += f"; weights of epoch {count(epoch)}" if epoch is not None else ""
+            pairs.append((f"{model.name}: training", text))
+    return pairs
 
 
 def _rest(record: Record, known: Iterable[str]) -> list[tuple[str, str]]:

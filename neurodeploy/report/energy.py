@@ -8,7 +8,6 @@ from markupsafe import Markup
 
 from neurodeploy.report.content import (
     Block,
-    Bullets,
     Cell,
     Figure,
     FigureGrid,
@@ -19,23 +18,23 @@ from neurodeploy.report.content import (
     number_cell,
     text_cell,
 )
+from neurodeploy.report.cost_ratios import ratio_blocks
 from neurodeploy.report.cost_record import CostRecord, Estimate, cost_record, energies, times
 from neurodeploy.report.cost_terms import missing_blocks, source_blocks, term_blocks
 from neurodeploy.report.interval_chart import interval_drawing
 from neurodeploy.report.number_text import (
-    anything,
     count,
     duration,
     energy,
     energy_unit,
     plain,
-    ratio,
     time_unit,
 )
 from neurodeploy.report.robustness_row import perturbation_name
 from neurodeploy.report.run_folder import Model, Record
 
 ENERGY_LEGEND = (("clean", "clean input"), ("attacked", "under attack"))
+_DRAIN = {"lava": " (with drain)", "aligned": " (without drain)"}
 _ENDS = ("low", "typical", "high")
 Form = Callable[[float | None], str]
 
@@ -48,7 +47,7 @@ def energy_blocks(model: Model) -> tuple[Block, ...]:
     return (
         Heading(model.name),
         Note(f"Estimate, not a measurement: {cost.clean.text('wording')}".rstrip(": ")),
-        *_ratio_blocks(model.name, cost),
+        *ratio_blocks(model.name, cost.whole),
         *_count_blocks(model.name, cost),
         *_estimate_blocks(model.name, cost),
         *missing_blocks(model.name, cost.clean),
@@ -65,47 +64,6 @@ def _attack(cost: CostRecord) -> str:
     return f"{perturbation_name(name)}{where}" if name else "an attack"
 
 
-def _ratio_blocks(name: str, cost: CostRecord) -> list[Block]:
-    blocks: list[Block] = []
-    for record in cost.whole.records("ratios"):
-        what = record.text("what", "ratio")
-        counts = record.records("counts")
-        blocks.append(Paragraph(_bound_sentence(what, record)))
-        if counts:
-            rows = tuple(_ratio_row(entry) for entry in counts)
-            columns = ("count per inference", "value", "baseline", "ratio", "lowest", "highest")
-            note = "Ratios known only in bounds have a lowest and a highest value."
-            blocks.append(Table(f"{name}: count ratios, {what}", columns, rows, note))
-        notes = tuple(anything(note) for note in record.items("notes"))
-        if notes:
-            blocks.append(Bullets(notes))
-    return blocks
-
-
-def _bound_sentence(what: str, record: Record) -> str:
-    bound, by_set = record.record("bound"), record.record("energy_ratio")
-    low, high = bound.number("low"), bound.number("high")
-    text = f"{what[:1].upper()}{what[1:]}: whatever the energy per event is, the core energy ratio "
-    text += f"is at least {ratio(low)}" if low is not None else "has no lower bound"
-    text += f" and at most {ratio(high)}" if high is not None else " and has no upper bound"
-    typical = [
-        f"{ratio(by_set.record(key).number('typ'))} with set {key}"
-        for key in by_set.data
-        if by_set.record(key).number("typ") is not None
-    ]
-    return f"{text}. Typical: {', '.join(typical)}." if typical else f"{text}."
-
-
-def _ratio_row(entry: Record) -> tuple[Cell, ...]:
-    here, there = entry.record("count").number("typ"), entry.record("baseline").number("typ")
-    return (
-        text_cell(entry.text("name").replace("_", " ")),
-        number_cell(count(here), here),
-        number_cell(count(there), there),
-        *(number_cell(ratio(entry.number(k)), entry.number(k)) for k in ("ratio", "low", "high")),
-    )
-
-
 def _count_blocks(name: str, cost: CostRecord) -> list[Block]:
     """Return the mean counts of both networks, clean and attacked."""
     clean, attacked = cost.whole.record("clean"), cost.whole.record("attacked")
@@ -115,22 +73,25 @@ def _count_blocks(name: str, cost: CostRecord) -> list[Block]:
         ("float, attacked", attacked.record("float")),
         ("fixed, attacked", attacked.record("fixed").record("activity")),
     )
-    known = [(title, run.record("totals") or run) for title, run in runs if run]
-    if not known:
-        return []
-    keys = [k for k, v in known[-1][1].data.items() if isinstance(v, (dict, int, float))]
+    known = [
+        (title + _DRAIN.get(run.text("timing"), ""), run.record("totals") or run)
+        for title, run in runs
+        if run
+    ]
+    keys = known[-1][1].data if known else {}
     rows = tuple(
         (
             text_cell(key.replace("_", " ")),
             *(number_cell(count(_mean(run, key)), _mean(run, key)) for _, run in known),
         )
-        for key in keys
-        if any(_mean(run, key) is not None for _, run in known)
+        for key, value in keys.items()
+        if isinstance(value, (dict, int, float)) and not isinstance(value, bool)
     )
     if not rows:
         return []
     columns = ("mean per inference", *(title for title, _ in known))
-    note = f"Attacked: {_attack(cost)}. Drain steps are counted."
+    note = f"Attacked: {_attack(cost)}. Drain: the steps after the input has ended, until the "
+    note += "last layer has seen it."
     return [Table(f"{name}: counts, float and fixed", columns, rows, note)]
 
 

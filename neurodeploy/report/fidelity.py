@@ -12,7 +12,7 @@ from neurodeploy.report.content import (
     number_cell,
     text_cell,
 )
-from neurodeploy.report.number_text import anything, count
+from neurodeploy.report.number_text import count, flat, percent, plain
 from neurodeploy.report.run_folder import Model, Record, RunFolder
 
 _MODES = {
@@ -22,8 +22,15 @@ _MODES = {
 }
 
 
-_KNOWN = {"norse_vs_float_mismatches", "float32_flips", "lava", "layers", "decisions_equal"}
-_KNOWN |= {"norse_samples", "norse_compared", "float32_samples", "float32_compared"}
+_KNOWN = {
+    "norse_vs_float_mismatches",
+    "norse_compared",
+    "float32_flips",
+    "export",
+    "lava",
+    "training",
+}
+_KNOWN |= {"layers", "decisions_equal"}
 
 
 def lava_was_available(run: RunFolder) -> bool | None:
@@ -100,7 +107,7 @@ def _chain(model: Model) -> tuple[tuple[Cell, ...], ...]:
             ("float simulator, float32", "float simulator, float64", "spikes"),
             fidelity,
             "float32_flips",
-            "counted, no failure: rounding at the threshold",
+            _float32_reading(fidelity),
         ),
         (
             text_cell(model.name),
@@ -118,10 +125,11 @@ def _chain(model: Model) -> tuple[tuple[Cell, ...], ...]:
 def _link(
     name: str, words: tuple[str, str, str], fidelity: Record, key: str, reading: str
 ) -> tuple[Cell, ...]:
-    start = key.split("_", 1)[0]
-    value = fidelity.number(key)
-    samples = fidelity.number(f"{start}_samples")
-    compared = fidelity.number(f"{start}_compared")
+    """Return one link that the exporter checked; older writers leave out what was compared."""
+    value, export = fidelity.number(key), fidelity.record("export")
+    compared = fidelity.number("norse_compared")
+    compared = export.number("compared") if compared is None else compared
+    samples = export.number("samples")
     return (
         text_cell(name),
         *(text_cell(word) for word in words),
@@ -132,12 +140,24 @@ def _link(
     )
 
 
+def _float32_reading(fidelity: Record) -> str:
+    margin = fidelity.record("export").number("first_flip_margin")
+    text = "counted, no failure: rounding at the threshold"
+    if not fidelity.number("float32_flips") or margin is None:
+        return text
+    return f"{text}; at first flips |v - threshold| is at most {plain(margin)} thresholds"
+
+
 def _other_facts(run: RunFolder) -> list[Block]:
-    """Return facts under keys that this version does not know."""
-    pairs = [
-        (f"{model.name}: {key.replace('_', ' ')}", anything(value))
-        for model in run.models
-        for key, value in model.record("fidelity").data.items()
-        if key not in _KNOWN and value is not None
-    ]
+    """Return what else is recorded: what a reader of the NIR file without gains would lose, ..."""
+    pairs: list[tuple[str, str]] = []
+    for model in run.models:
+        fidelity = model.record("fidelity")
+        error = fidelity.record("export").record("mean_gain_error")
+        for layer in error.data:
+            what = f"{model.name}: spikes of {layer} wrong in a tool that ignores dlif_gain"
+            pairs.append((what, percent(error.number(layer))))
+        for key, value in fidelity.data.items():
+            if key not in _KNOWN and value is not None:
+                pairs += [(f"{model.name}: {k}".replace("_", " "), v) for k, v in flat(key, value)]
     return [Facts(tuple(pairs))] if pairs else []

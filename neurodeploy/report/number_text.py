@@ -120,9 +120,18 @@ def anything(value: Any) -> str:
         return plain(value)
     if isinstance(value, list) and all(not isinstance(item, (list, dict)) for item in value):
         return ", ".join(anything(item) for item in value) or MISSING
+    if isinstance(value, dict) and all(not isinstance(v, (list, dict)) for v in value.values()):
+        return ", ".join(f"{key} {anything(v)}" for key, v in value.items()) or MISSING
     if isinstance(value, (list, dict)):
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
     return str(value)
+
+
+def flat(key: str, value: Any) -> list[tuple[str, str]]:
+    """Return nested settings as pairs of a dotted key and a text; empty objects are left out."""
+    if isinstance(value, dict):
+        return [pair for name, inner in value.items() for pair in flat(f"{key}.{name}", inner)]
+    return [(key, anything(value))]
 
 
 def _tick(value: float | None, units: tuple[tuple[float, str], ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def write_report(directories: Sequence[str | Path], out: str | Path) -> None:
     folders = [Path(directory) for directory in directories]
     if not folders:
         raise InputError("report: no folder given; name at least one folder that a run has written")
-    write_text(out, render([read_run(folder) for folder in folders]))
+    write_text(out, render(_told_apart([read_run(folder) for folder in folders])))
 
 
 def render(runs: Sequence[RunFolder]) -> str:
@@ -84,6 +84,15 @@ def render(runs: Sequence[RunFolder]) -> str:
         script=Markup(script),  # noqa: S704 - a file of this package
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _told_apart(runs: Sequence[RunFolder]) -> list[RunFolder]:
+    """Return the runs, with a number added where folders share a name."""
+    names = [run.name for run in runs]
+    return [
+        run if names.count(run.name) == 1 else replace(run, name=f"{run.name} #{index + 1}")
+        for index, run in enumerate(runs)
+    ]
 
 
 def _part(run: RunFolder, index: int, several: bool) -> RunPart:
@@ -122,8 +131,8 @@ def _part(run: RunFolder, index: int, several: bool) -> RunPart:
             "fidelity",
             (
                 Paragraph(
-                    "Each link compares two programs that must agree. The comparison is exact; "
-                    "no tolerance is used."
+                    "Each link compares two programs that must agree exactly; no tolerance is "
+                    "used. Only float32 may differ, and is counted."
                 ),
                 *fidelity_blocks(run),
             ),

@@ -104,7 +104,7 @@ def membrane_drawing(
     margin = 0.06 * (max(values) - min(values)) or 0.1
     top = 44.0 if fired else 26.0
     frame = Frame(
-        Scale(0.5, steps + 0.5, 52.0, PANEL_WIDTH - 8),
+        Scale(0.5, steps + 0.5, 60.0, PANEL_WIDTH - 8),
         Scale(min(values) - margin, max(values) + margin, 176.0, top),
     )
     marks = [(value, plain(value, 3)) for value in ticks(frame.y.low, frame.y.high, 5)]

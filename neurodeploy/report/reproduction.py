@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from neurodeploy.report.content import Block, Code, Facts, Heading, Note, Table, text_cell
-from neurodeploy.report.number_text import anything
+from neurodeploy.report.number_text import anything, flat
 from neurodeploy.report.run_folder import RunFolder
 
 #: Keys of results.json that other sections show.
@@ -34,7 +32,7 @@ def reproduction_blocks(run: RunFolder) -> tuple[Block, ...]:
     blocks += [Heading("Files"), *_files(run)]
     rest = [(k, v) for k, v in run.results.data.items() if k not in _SHOWN and v is not None]
     if rest:
-        pairs = tuple(pair for key, value in rest for pair in _flat(key, value))
+        pairs = tuple((k, _short(text)) for key, value in rest for k, text in flat(key, value))
         blocks += [Heading("Other recorded settings"), Facts(pairs)]
     return tuple(blocks)
 
@@ -59,13 +57,6 @@ def _files(run: RunFolder) -> list[Block]:
     note = "Hashes of the first rows: SHA-256 of the files that this page was made from."
     columns = ("belongs to", "file", "hash")
     return [Table("Files and hashes", columns, tuple(rows), note, stacked_on_phones=True)]
-
-
-def _flat(key: str, value: Any) -> list[tuple[str, str]]:
-    """Return nested settings as pairs with dotted keys."""
-    if isinstance(value, dict) and value:
-        return [pair for name, inner in value.items() for pair in _flat(f"{key}.{name}", inner)]
-    return [(key, _short(anything(value)))]
 
 
 def _short(text: str) -> str:

@@ -163,7 +163,7 @@ def y_axis(
         right = frame.right if grid else frame.left
         parts.append(line(frame.left - 4, y, right, y, "grid" if grid else "axis"))
         parts.append(text(frame.left - 7, y + 4, label, "tick end"))
-    parts.append(text(13, (frame.top + frame.bottom) / 2, title, "label middle", turned=True))
+    parts.append(text(12, (frame.top + frame.bottom) / 2, title, "label middle", turned=True))
     return Markup("").join(parts)
 
 

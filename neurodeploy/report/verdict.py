@@ -52,8 +52,7 @@ def _banners(run: RunFolder, *, named: bool) -> list[Block]:
     if lava_was_available(run) is False:
         text = "Lava was absent. Nothing here is confirmed by Lava; the integers below come from "
         text += "the fixed-point simulator alone. Get it with “neurodeploy lava install”."
-        detail = run.results.record("lava").text("detail")
-        notes.append(Note(f"{start}{text}{f' ({detail})' if detail else ''}", "bad"))
+        notes.append(Note(start + text, "bad"))
     elif run.results.record("lava").text("mode") == "shim":
         notes.append(Note(f"{start}Lava ran as {lava_mode(run)}.", "warning"))
     for name in run.missing:
@@ -153,7 +152,6 @@ def _overview(runs: Sequence[RunFolder]) -> Table:
         "drop (points)",
         "retention",
         "worst at",
-        "n",
     )
     columns += ("clean float", "clean fixed", "Lava mismatches", "core energy", "total energy")
     rows = tuple(
@@ -185,8 +183,7 @@ def _overview_row(run: RunFolder, model: Model) -> tuple[Cell, ...]:
         *(number_cell(percent(share), share) for share in shares),
         number_cell(points(row.drop if row else None), row.drop if row else None, note=interval),
         number_cell(percent(row.retention if row else None), row.retention if row else None),
-        text_cell(f"{row.name}, {plain(row.radius_codes)} codes" if row else ""),
-        number_cell(count(row.n if row else None), row.n if row else None),
+        _worst_cell(row),
         *(number_cell(percent(clean.number(s)), clean.number(s)) for s in ("float", "fixed")),
         Cell(
             f"{count(wrong)} of {count(compared)}" if compared else "not confirmed",
@@ -195,6 +192,13 @@ def _overview_row(run: RunFolder, model: Model) -> tuple[Cell, ...]:
         ),
         *(_energy_cell(cost.energy(boundary)) for boundary in ("core", "total")),
     )
+
+
+def _worst_cell(row: RobustnessRow | None) -> Cell:
+    if row is None:
+        return text_cell("")
+    where = f"{row.name}, {plain(row.radius_codes)} codes"
+    return Cell(where, f"{where}, n = {count(row.n)}", f"n = {count(row.n)}")
 
 
 def _energy_cell(estimate: Estimate | None) -> Cell:

@@ -75,7 +75,8 @@ def spaced(text: str) -> str:
         (plain, float("inf"), "∞"),
         (anything, True, "yes"),
         (anything, [1, 2.5, None], f"1, 2.5, {MISSING}"),
-        (anything, {"b": 1, "a": 2}, '{"a": 2, "b": 1}'),
+        (anything, {"kind": "sum", "bits": 8}, "kind sum, bits 8"),
+        (anything, {"b": [{}], "a": 2}, '{"a": 2, "b": [{}]}'),
     ],
 )
 def test_exact_texts(form, value, text):

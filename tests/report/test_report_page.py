@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
 import re
@@ -237,6 +238,18 @@ def test_samples_with_another_decision_come_first(page):
     assert "Sample 3:" not in page.text
 
 
+def test_the_fidelity_chain_says_what_was_compared(html, page):
+    lines = list(csv.reader(csv_of(html, "Fidelity chain")))[1:]
+    assert len(lines) == 9
+    for name in MODELS:
+        norse, rounding, lava = (line for line in lines if line[0] == name)
+        assert norse[-4:-1] == ["360", "552960", "0"]
+        assert rounding[-4:-1] == ["360", "552960", "3"]
+        assert lava[-4:-1] == ["16", "77824", "0"]
+    assert "at first flips |v - threshold| is at most 4.2e\N{MINUS SIGN}7 thresholds" in page.text
+    assert "spikes of lif1 wrong in a tool that ignores dlif_gain" in page.text
+
+
 def test_lava_is_confirmed_with_its_numbers(page):
     assert page.text.count("confirmed the integers: 0 of 77,824 values") == 6
     assert "Lava was absent" not in page.text
@@ -406,6 +419,13 @@ def test_two_runs_side_by_side(tmp_path):
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert {"run1-accuracy", "run2-accuracy"} <= set(ids)
+
+
+def test_runs_whose_folders_have_one_name_are_told_apart(tmp_path):
+    for parent in ("a", "b"):
+        write_run(tmp_path / parent / "out", models={"lif": "survives"})
+    rows = csv_of(report(tmp_path, tmp_path / "a" / "out", tmp_path / "b" / "out"), "All models")
+    assert [row.split(",")[0] for row in rows[1:]] == ["out #1", "out #2"]
 
 
 @pytest.mark.parametrize("name", ["summary.json", "results.json"])
