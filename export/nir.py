@@ -9,6 +9,7 @@ stored beside it as ``mean_gain_error``.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ from neurodeploy.export.nir_layers import (
 )
 from neurodeploy.files import replacing
 from neurodeploy.findings import Finding, Result
-from neurodeploy.graph import Contract
+from neurodeploy.graph import PLAIN_NIR_EULER, Contract
 from neurodeploy.network import ConstantEncoder
 from neurodeploy.neurons import SpikingSequence
 
@@ -89,17 +90,10 @@ def to_nir(
     dt = step_length(model, dt)
     steps = _steps(model, codes, steps)
     layers = read_layers(model, codes.shape[-1], dt)
-    contract = Contract(
+    contract = dataclasses.replace(
+        PLAIN_NIR_EULER,
         dt=dt,
         steps=steps,
-        reset="value",
-        decay="euler",
-        spikes="single",
-        input_gain="r",
-        if_unit="second",
-        recurrent_cut="spikes",
-        delay_rounding="error",
-        v_min="none",
         readout_node=_names(layers)[-1],
         readout_kind=_readout_kind(layers, readout),
         encoder="constant",

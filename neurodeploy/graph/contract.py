@@ -122,6 +122,19 @@ class Contract:
         return document
 
 
+#: The meaning of NIR's equations where nothing else is said.
+PLAIN_NIR_EULER = Contract(
+    reset="value",
+    decay="euler",
+    spikes="single",
+    input_gain="r",
+    if_unit="second",
+    recurrent_cut="spikes",
+    delay_rounding="error",
+    v_min="none",
+)
+
+
 def option_name(field: str) -> str:
     """Return the command line option that sets ``field``."""
     return "--" + field.replace("_", "-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,12 @@ from typing import Any
 
 from neurodeploy.errors import InputError
 from neurodeploy.findings import Finding, Result
-from neurodeploy.graph.contract import Contract, complete, contract_from_metadata
+from neurodeploy.graph.contract import (
+    PLAIN_NIR_EULER,
+    Contract,
+    complete,
+    contract_from_metadata,
+)
 from neurodeploy.graph.nir_file import metadata_of, read_nir_file
 from neurodeploy.graph.nodes import LIF, Node, Output
 from neurodeploy.graph.validation import validate
@@ -77,15 +83,8 @@ def stop_on_errors(
 def _defaults(nodes: Mapping[str, Node], edges: list[tuple[str, str]]) -> Contract:
     last = _output_source(nodes, edges)
     kind = "count" if isinstance(nodes[last], LIF) else "sum"
-    return Contract(
-        reset="value",
-        decay="euler",
-        spikes="single",
-        input_gain="r",
-        if_unit="second",
-        recurrent_cut="spikes",
-        delay_rounding="error",
-        v_min="none",
+    return dataclasses.replace(
+        PLAIN_NIR_EULER,
         readout_node=last,
         readout_kind=kind,
         encoder="constant",

@@ -33,6 +33,8 @@ from neurodeploy.pipeline.settings import DeploySettings, default_radii
 from neurodeploy.quantization import QuantizeConfig
 from neurodeploy.robustness import RobustnessConfig
 
+__all__ = ["deploy", "load", "load_samples", "quantize", "read", "run", "to_nir"]
+
 
 def read(path: str | Path, **contract: Any) -> Graph:
     """Read and check a NIR file.
