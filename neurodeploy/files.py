@@ -69,6 +69,11 @@ def content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
+def file_hash(path: str | Path) -> str:
+    """Hash the bytes of a file (SHA-256, hexadecimal)."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 def sample_hashes(samples: NDArray[Any]) -> tuple[str, ...]:
     """Hash each sample (first axis) by shape and value, so that overlaps can be found.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neurodeploy import hardware_profiles
 from neurodeploy.errors import ShapeError
-from neurodeploy.files import replacing
+from neurodeploy.files import file_hash, replacing
 from neurodeploy.network import (
     FixedPointNetwork,
     Network,
@@ -118,6 +118,7 @@ def deploy_model(
     )
     files["evidence"] = f"{model.name}.evidence.npz"
     save_evidence(folder / files["evidence"], result.evidence)
+    files["evidence_hash"] = file_hash(folder / files["evidence"])
     report("cost", 0, 1)
     profile = hardware_profiles.parse(net.profile)
     cost = measure_cost(network, net, codes, result, profile, settings.threads)
@@ -155,6 +156,7 @@ def _write_model(model: Model, folder: Path) -> dict[str, Any]:
             temporary.write_bytes(net.nir_file)
     return {
         "nir": nir_name if net.nir_file else None,
+        "nir_hash": file_hash(folder / nir_name) if net.nir_file else None,
         "network": network_name,
         "network_hash": network_hash(net),
     }

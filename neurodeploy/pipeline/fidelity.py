@@ -94,8 +94,10 @@ def check_lava(
     try:
         result = lava.verify_against(net, codes, reference)
         status = lava.runtime.status(self_test=False)
-    except MissingComponentError as error:
-        absent = {"available": False, "mode": "absent", "detail": str(error)}
+    except MissingComponentError:
+        # The error names a folder of the user's; results are made to be passed on.
+        detail = "not installed; install it with: neurodeploy lava install"
+        absent = {"available": False, "mode": "absent", "detail": detail}
         text = "not installed: no integer was checked against Lava"
         finding = Finding("warning", "Lava runtime", text, "run: neurodeploy lava install")
         return None, absent, [finding]
