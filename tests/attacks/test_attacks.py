@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from robustness.standins import Blind, Constant, Linear, Spy, random_linear, tru
 
 from neurodeploy.attacks import FGSM, PGD, GaussianNoise, gradient, loss_gradient, perturbation
 from neurodeploy.errors import InputError, NeurodeployError, RangeError, ShapeError
+from neurodeploy.network import decide
 
 ATTACKS = [FGSM(), PGD(steps=5, step_share=0.07), PGD(steps=3, restarts=2), GaussianNoise()]
 
@@ -126,6 +129,59 @@ def test_pgd_keeps_the_first_wrong_point_else_the_one_of_largest_loss():
             ).loss
             assert (outcome.codes[0] == visited[np.argmax(losses)]).all()
     assert kinds == {True, False}
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One input; scores [classes] per code from a table, with a slope that always points up."""
+
+    table: np.ndarray
+    label: int = 0
+
+    @property
+    def max_code(self):
+        return len(self.table) - 1
+
+    def predict(self, codes):
+        return decide(self.table[codes[:, 0]])
+
+    def scores(self, codes, width):
+        rungs = torch.from_numpy(self.table)[codes.detach()[:, 0].long()]
+        slope = torch.zeros(self.table.shape[1], dtype=torch.float64)
+        slope[self.label] = -1.0
+        return rungs + slope * (codes - codes.detach())
+
+
+def test_a_wrong_point_is_kept_even_if_a_right_one_had_more_loss():
+    table = np.tile([0.40, 0.35, 0.35, 0.35], (9, 1))
+    table[7:] = [0.45, 0.46, 0.0, 0.0]  # wrong, with less cross-entropy
+    codes, labels = np.array([[4]], np.int32), np.array([0])
+    outcome = PGD().run(Ladder(table), codes, labels, 3, 0, 1.0)
+    assert outcome.found[0]
+    assert outcome.codes[0, 0] == 7
+    outcome = PGD().run(Ladder(table), codes, labels, 2, 0, 1.0)
+    assert not outcome.found[0]
+
+
+def test_the_point_after_the_last_step_counts():
+    classifier = random_linear(1, 4, 2, max_code=15, largest=3)
+    codes, labels = samples(2, classifier, 60, 4)
+    labels = np.where(labels < 0, 1, labels)
+    outcome = PGD(steps=1, step_share=2.0).run(classifier, codes, labels, 2, 5, 1.0)
+    robust = truly_robust(classifier, codes, labels, 2)
+    assert (~outcome.found == robust).all()
+    assert ((classifier.predict(outcome.codes) == labels) == robust).all()
+
+
+def test_pgd_starts_at_the_nearest_whole_codes_of_a_uniform_point():
+    spy = Spy(Constant(0, 2, max_code=255))
+    codes = np.random.default_rng(0).integers(0, 256, (50, 30)).astype(np.int32)
+    PGD(steps=1).run(spy, codes, np.zeros(50, np.int64), 7, 123, 1.0)
+    uniform = torch.rand(
+        50, 30, generator=torch.Generator().manual_seed(123), dtype=torch.float64
+    ).numpy()
+    start = np.clip(codes + (2 * uniform - 1) * 7, 0, 255)
+    assert (spy.asked[0][1] == np.rint(start)).all()
 
 
 def test_restarts_only_go_on_where_nothing_was_found():

@@ -13,6 +13,7 @@ from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.robustness import RobustnessConfig, evaluate_classifiers
 from neurodeploy.robustness.config import ThreatModel
 from neurodeploy.robustness.result import SUMMARY_KEYS
+from neurodeploy.robustness.sanity import SanityLine
 
 SMALL = RobustnessConfig(
     perturbations=("fgsm", "pgd20"),
@@ -88,6 +89,7 @@ def test_a_point_found_on_one_network_counts_against_the_other():
         robust = truly_robust(first, codes, labels, row["radius_codes"]).mean()
         assert row["float"] == row["fixed"] == robust < 1
         assert row["lost"] == row["gained"] == 0
+        assert row["null"]["lost"] == row["null"]["gained"] == 0, "float members only"
         assert row["attack_too_weak"]
 
 
@@ -208,6 +210,22 @@ def test_an_attack_that_sees_nothing_is_too_weak():
     assert "too weak" in result.verdict_text
     assert all(row["attack_too_weak"] for row in result.rows)
     assert all(row["needed_n"] is None for row in result.rows), "more images would not help"
+
+
+def test_the_large_radius_speaks_about_every_radius_of_its_attack(monkeypatch):
+    first, second, codes, labels = two_networks(n=30)
+    asked = []
+
+    def fail(pool):
+        asked.append((pool.perturbation, pool.radius_codes, pool.null_points.shape[0]))
+        return (SanityLine("too large", False, "-", "fixed", pool.perturbation, 8),)
+
+    monkeypatch.setattr("neurodeploy.robustness.protocol.large_radius_lines", fail)
+    config = dataclasses.replace(SMALL, perturbations=("fgsm", "pgd20", "gaussian"))
+    result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, config)
+    assert asked == [("pgd20", 8, 0)]
+    for row in result.rows:
+        assert row["attack_too_weak"] == (row["perturbation"] == "pgd20")
 
 
 def test_a_sound_attack_passes_every_sanity_line():

@@ -129,6 +129,17 @@ def test_p_value_agrees_with_the_limit():
     assert paired_drop(*pair(0, 0, 300), replicates=10_000, seed=0).p_lost(0.02) > 0.9
 
 
+@pytest.mark.parametrize(
+    ("lost", "gained", "n"), [(3, 0, 20), (12, 2, 360), (17, 2, 360), (2, 0, 360)]
+)
+def test_p_value_is_the_larger_of_both_methods(lost, gained, n):
+    drop = paired_drop(*pair(lost, gained, n), replicates=10_000, seed=1)
+    score = 1 - norm.cdf(score_z(lost, gained, n, 0.02))
+    percentile = (1 + (drop.replicates <= 0.02).sum()) / 10_001
+    assert abs(score - percentile) > 1e-3
+    assert drop.p_lost(0.02) == pytest.approx(max(score, percentile), abs=1e-9)
+
+
 def test_paired_drop_refuses_what_is_not_paired():
     with pytest.raises(InputError, match="paired"):
         paired_drop(np.ones(3, bool), np.ones(4, bool), 1000, 0)

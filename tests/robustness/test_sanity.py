@@ -1,0 +1,153 @@
+"""Each sanity line, at both of its ends, on pools whose outcomes are written down."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurodeploy.robustness.pool import CleanSamples, Member, MemberPlan, Pool
+from neurodeploy.robustness.sanity import (
+    fgsm_lines,
+    large_radius_lines,
+    pool_lines,
+    radius_lines,
+    summarise,
+    weak_sides,
+)
+
+N = 400
+NULL = "a second run finds little more"
+GRADIENT = "gradients are not zero"
+WIDTH = "a second width finds little more"
+TRANSFER = "the white box is not weaker than transfer"
+
+
+def right(share, shift=0.0):
+    """Outcomes [N]: right on ``share`` of the samples, beginning at ``shift``."""
+    start = round(shift * N)
+    mask = np.zeros(N, bool)
+    mask[start : start + round(share * N)] = True
+    return mask
+
+
+def pool(outcomes, stuck=0.0, null=None, radius=10, name="pgd20", classes=10):
+    """A pool from outcomes per (attacked, width): (float right [N], fixed right [N])."""
+    labels = np.arange(N) % classes
+    members = tuple(
+        Member(MemberPlan(f"{side} {width}", side, width, 0), 0.0, right(stuck))
+        for side, width in outcomes
+    )
+    everywhere = {"float": labels, "fixed": labels}
+    predicted = {
+        side: np.array([np.where(pair[index], labels, -1) for pair in outcomes.values()])
+        for index, side in enumerate(("float", "fixed"))
+    }
+    points = np.zeros((len(members), N, 1), np.int32)
+    if null is None:
+        float_own = [pair[0] for (side, _), pair in outcomes.items() if side == "float"]
+        null = np.logical_and.reduce(float_own)
+    codes = np.zeros((N, 1), np.int32)
+    clean = CleanSamples(codes, labels, everywhere)
+    return Pool(
+        name, radius, True, clean, members, points, predicted, points[:1],
+        np.where(null, labels, -1)[None],
+    )  # fmt: skip
+
+
+def good(share=0.5):
+    """Four equal members, each of which leaves ``share`` of both networks right."""
+    half = right(share)
+    return {(side, width): (half, half) for side in ("float", "fixed") for width in (1.0, 2.0)}
+
+
+def verdicts(lines):
+    return {(line.line, line.concerns): line.ok for line in lines}
+
+
+def test_a_healthy_pool_passes():
+    lines = pool_lines(pool(good()))
+    assert all(line.ok for line in lines)
+    assert len(lines) == 7
+    assert weak_sides(lines) == frozenset()
+
+
+def test_noise_has_no_lines():
+    assert pool_lines(pool({(None, None): (right(0.5), right(0.1))}, name="gaussian")) == ()
+    noise = pool({(None, None): (right(0.5), right(0.1))}, name="gaussian")
+    more = pool({(None, None): (right(0.9), right(0.9))}, name="gaussian", radius=20)
+    assert radius_lines((noise, more)) == ()
+
+
+@pytest.mark.parametrize(("shift", "ok"), [(0.04, True), (0.06, False)])
+def test_luck(shift, ok):
+    """Two runs that each leave half, but not the same half: each lost and gained are ``shift``."""
+    lines = verdicts(pool_lines(pool(good(), null=right(0.5, shift))))
+    assert lines[NULL, "float"] == ok
+    assert sum(not v for v in lines.values()) == (not ok)
+
+
+@pytest.mark.parametrize(("stuck", "ok"), [(0.05, True), (0.06, False)])
+def test_gradients(stuck, ok):
+    lines = verdicts(pool_lines(pool(good(), stuck=stuck)))
+    assert lines[GRADIENT, "float"] == lines[GRADIENT, "fixed"] == ok
+
+
+def test_samples_that_are_broken_anyway_need_no_gradient():
+    half = right(0.5, 0.5)
+    outcomes = {(s, w): (half, half) for s in ("float", "fixed") for w in (1.0, 2.0)}
+    assert all(line.ok for line in pool_lines(pool(outcomes, stuck=0.5)))
+
+
+@pytest.mark.parametrize(("shift", "ok"), [(0.05, True), (0.06, False)])
+def test_widths(shift, ok):
+    outcomes = good()
+    outcomes["fixed", 1.0] = (right(0.5), right(0.5, shift))
+    lines = verdicts(pool_lines(pool(outcomes)))
+    assert lines[WIDTH, "fixed"] == ok
+    assert lines[WIDTH, "float"]
+
+
+@pytest.mark.parametrize(("white", "ok"), [(0.50, True), (0.53, True), (0.60, False)])
+def test_transfer(white, ok):
+    """Fixed stays right on ``white`` of its own adversaries, on half of float's."""
+    outcomes = good()
+    for width in (1.0, 2.0):
+        outcomes["fixed", width] = (right(0.6), right(white))
+    lines = pool_lines(pool(outcomes))
+    assert verdicts(lines)[TRANSFER, "fixed"] == ok
+    assert verdicts(lines)[TRANSFER, "float"]
+    assert weak_sides(lines) == (frozenset() if ok else frozenset({"fixed"}))
+
+
+@pytest.mark.parametrize(("large", "ok"), [(0.50, True), (0.53, True), (0.58, False)])
+def test_larger_radius(large, ok):
+    lines = radius_lines((pool(good(0.5)), pool(good(large), radius=20)))
+    assert [line.ok for line in lines] == [ok, ok]
+    assert {line.radius_codes for line in lines} == {20}, "the larger radius is the suspect"
+    assert radius_lines(()) == ()
+
+
+@pytest.mark.parametrize(("pgd", "ok"), [(0.2, True), (0.53, True), (0.58, False)])
+def test_fgsm(pgd, ok):
+    lines = fgsm_lines(pool(good(pgd)), pool(good(0.5), name="fgsm"))
+    assert [line.ok for line in lines] == [ok, ok]
+    assert {line.perturbation for line in lines} == {"pgd20"}
+
+
+@pytest.mark.parametrize(("share", "ok"), [(0.0, True), (0.1, True), (0.11, False)])
+def test_large_radius_must_leave_no_more_than_one_class(share, ok):
+    lines = large_radius_lines(pool(good(share), radius=128))
+    assert [line.ok for line in lines] == [ok, ok]
+    assert all(line.ok for line in large_radius_lines(pool(good(0.5), radius=128, classes=2)))
+
+
+def test_summary_names_the_first_failure():
+    lines = (*pool_lines(pool(good())), *pool_lines(pool(good(), stuck=0.2, radius=26)))
+    entries = {entry["line"]: entry for entry in summarise(lines)}
+    assert [entry["ok"] for entry in entries.values()].count(False) == 1
+    detail = entries[GRADIENT]["detail"]
+    assert detail.startswith(
+        "holds 2 of 4 times; fails first: pgd20 at 26 codes, float: 20.0 points"
+    )
+    assert entries[NULL]["detail"].startswith("holds 2 of 2 times")
+    assert summarise(()) == ()
