@@ -27,7 +27,7 @@ def compiled(*signatures: str) -> Callable[[Function], Function]:
 
 def inlined(function: Function) -> Function:
     """Compile for use inside other kernels."""
-    kernel: Any = njit(nogil=True)(function)
+    kernel: Any = njit(nogil=True, inline="always")(function)
     return cast(Function, kernel)
 
 

@@ -20,9 +20,10 @@ from neurodeploy.simulate.stimulus import Stimulus, input_hash, read_stimulus
 Overflow = Literal["wrap", "saturate", "raise"]
 Progress = Callable[[int, int], None]
 
-#: Sample-steps per block: its synaptic input then fits the second cache level.
+#: Values of the widest layer per block, about a second cache level of synaptic input; and steps
+#: per block: few, so that there are many samples, whose codes lie side by side in memory.
 _BLOCK_VALUES = 2**18
-_BLOCK_STEPS = 256
+_BLOCK_STEPS = 32
 
 
 def run_fixed(

@@ -19,7 +19,7 @@ from neurodeploy.network.floating import ALWAYS_ON, INPUT
 from neurodeploy.network.start_state import start_v
 from neurodeploy.network.traces import Quantity, readout_quantity
 from neurodeploy.simulate import neuron_kernels, synapse_kernels, wide_kernels
-from neurodeploy.simulate.fixed_input import LayerInput
+from neurodeploy.simulate.fixed_input import LayerInput, NarrowInput, WideInput
 from neurodeploy.simulate.fixed_plan import PlannedPopulation
 from neurodeploy.simulate.stimulus import Stimulus
 
@@ -109,10 +109,13 @@ def _fill_waiting_steps(p: PlannedPopulation, records: dict[str, NDArray[Any]]) 
         trace_v[:] = trace_v_pre[:] = v
     elif latency:
         neuron_kernels.step_lif(
-            np.zeros((1, 1, p.size), np.int32), u, v, p.keep_u, p.keep_v, p.bias, p.threshold,
-            np.zeros((1, latency, p.size), np.uint8), np.zeros((1, 2), np.int64),
-            np.zeros((1, p.size), np.int64), trace_u, trace_v, trace_v_pre,
-        )  # fmt: skip
+            np.zeros((1, 1, p.size), np.int32),
+            (u, v),
+            (p.keep_u, p.keep_v, p.bias, p.threshold),
+            np.zeros((1, latency, p.size), np.uint8),
+            (np.zeros((1, 2), np.int64), np.zeros((1, p.size), np.int64)),
+            (trace_u, trace_v, trace_v_pre),
+        )
     for quantity, trace in (("u", trace_u), ("v", trace_v), ("v_pre", trace_v_pre)):
         if f"{p.name}/{quantity}" in records:
             records[f"{p.name}/{quantity}"][:latency] = trace
@@ -180,8 +183,7 @@ class ChunkRun:
             # Late layers have not done all their logical steps when the run ends.
             last = min(end, self._arrays.hardware_steps - self._arrays.latency[p.name])
             if last > t:
-                a, overflowed = self._layers[p.name].input.over(t, last, self._masks)
-                self._step(p, a, overflowed, t, last)
+                self._step(p, self._layers[p.name].input.over(t, last, self._masks), t, last)
 
     def _mask_codes(self, t: int, end: int) -> None:
         masks = self._block_masks(INPUT, end - t, self._stimulus.codes.shape[-1])
@@ -198,33 +200,29 @@ class ChunkRun:
         return self._masks[source]
 
     def _step(
-        self,
-        p: PlannedPopulation,
-        a: NDArray[Any],
-        overflowed: NDArray[np.uint8] | None,
-        t: int,
-        end: int,
+        self, p: PlannedPopulation, source: NarrowInput | WideInput, t: int, end: int
     ) -> None:
-        """Step the neurons of one layer; ``overflowed`` comes with int64 input."""
+        """Step the neurons of one layer."""
         layer, arrays = self._layers[p.name], self._arrays
         masks = self._block_masks(p.name, end - t, p.size)
         counters = (arrays.overflows[p.name][self._samples], arrays.fired[p.name][self._samples])
-        trace_u, *traces = (self._trace(p.name, q, t, end) for q in ("u", "v", "v_pre"))
+        u, v, v_pre = (self._trace(p.name, q, t, end) for q in ("u", "v", "v_pre"))
+        out = (masks, counters)
         if p.population.kind == "dlif":
-            shift = p.population.gain_shift
-            dlif = (layer.v, p.keep_v, p.bias, p.threshold, p.gain(t, end))
-            if overflowed is None:
-                neuron_kernels.step_dlif(a, *dlif, np.int32(shift), masks, *counters, *traces)
+            parameters = (p.keep_v, p.bias, p.threshold)
+            gain = (p.gain(t, end), np.int32(p.population.gain_shift))
+            if isinstance(source, NarrowInput):
+                neuron_kernels.step_dlif(source.a, layer.v, parameters, *gain, *out, (v, v_pre))
             else:
-                wide_kernels.step_dlif_wide(a, overflowed, *dlif, shift, masks, *counters, *traces)
-        else:
-            lif = (layer.u, layer.v, p.keep_u, p.keep_v, p.bias, p.threshold)
-            if overflowed is None:
-                neuron_kernels.step_lif(a, *lif, masks, *counters, trace_u, *traces)
-            else:
-                wide_kernels.step_lif_wide(
-                    a, overflowed, self._saturate, *lif, masks, *counters, trace_u, *traces
+                wide_kernels.step_dlif_wide(
+                    source.sums, layer.v, parameters, *gain, *out, (v, v_pre)
                 )
+        else:
+            state = ((layer.u, layer.v), (p.keep_u, p.keep_v, p.bias, p.threshold))
+            if isinstance(source, NarrowInput):
+                neuron_kernels.step_lif(source.a, *state, *out, (u, v, v_pre))
+            else:
+                wide_kernels.step_lif_wide(source.sums, self._saturate, *state, *out, (u, v, v_pre))
         spikes = self._trace(p.name, "spikes", t, end)
         if spikes.size:
             spikes[:] = masks[:, :, : p.size].transpose(1, 0, 2)

@@ -6,7 +6,7 @@ What does not change from step to step (held codes, the always-on line) is summe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,18 @@ from neurodeploy.simulate.stimulus import Stimulus
 
 _LIMIT_32 = 2**31 - 1
 _NOTHING: NDArray[np.int32] = np.empty((0, 0, 0), np.int32)
+
+
+class NarrowInput(NamedTuple):
+    """int32 [B, T, N], or [B, 1, N] where it is the same at every step."""
+
+    a: NDArray[np.int32]
+
+
+class WideInput(NamedTuple):
+    """int64 [B, T, N], and where a partial sum left 32 bits, uint8."""
+
+    sums: tuple[NDArray[np.int64], NDArray[np.uint8]]
 
 
 class LayerInput:
@@ -59,7 +71,7 @@ class LayerInput:
 
     def over(
         self, t: int, end: int, masks: Mapping[str, NDArray[np.uint8]]
-    ) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+    ) -> NarrowInput | WideInput:
         """Return the input of the logical steps ``t`` .. ``end - 1``.
 
         Parameters
@@ -71,16 +83,14 @@ class LayerInput:
 
         Returns
         -------
-        a : int32 [B, end - t or 1, N], or int64 [B, end - t, N]
-        overflowed : None, or uint8 [B, end - t, N] for int64
-            Where a partial sum left 32 bits.
+        NarrowInput where the int32 kernels are exact, else WideInput.
         """
         on = t < self._stimulus.steps
         if self._may_be_narrow:
             constant = self._constant(on)
             largest = int(np.abs(constant).max(initial=0)) + self._event_bound
             if largest <= self._plan.limit:
-                return self._narrow(constant, t, end, masks), None
+                return self._narrow(constant, t, end, masks)
         return self._wide(t, end, masks)
 
     def _is_steady(self, synapse: PlannedSynapse) -> bool:
@@ -123,10 +133,10 @@ class LayerInput:
 
     def _narrow(
         self, constant: NDArray[np.int32], t: int, end: int, masks: Mapping[str, NDArray[np.uint8]]
-    ) -> NDArray[np.int32]:
+    ) -> NarrowInput:
         active = [s for s in self._eventful if not self._silent(s, t)]
         if not active:
-            return constant
+            return NarrowInput(constant)
         shape = (self._samples(), end - t, self._plan.size)
         if self._scratch.shape != shape:
             self._scratch = np.empty(shape, np.int32)
@@ -140,11 +150,9 @@ class LayerInput:
             else:
                 synapse_kernels.add_spikes(masks[s.source], s.rows, s.right_shift, start, a)
             start = _NOTHING
-        return a
+        return NarrowInput(a)
 
-    def _wide(
-        self, t: int, end: int, masks: Mapping[str, NDArray[np.uint8]]
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    def _wide(self, t: int, end: int, masks: Mapping[str, NDArray[np.uint8]]) -> WideInput:
         shape = (self._samples(), end - t, self._plan.size)
         a, overflowed = np.zeros(shape, np.int64), np.zeros(shape, np.uint8)
         for s in self._plan.synapses:
@@ -156,4 +164,4 @@ class LayerInput:
             else:
                 payloads = self._payloads(s, t, end, masks)
             wide_kernels.add_wide(payloads, s.wide_rows, s.exponent, self._saturate, a, overflowed)
-        return a, overflowed
+        return WideInput((a, overflowed))

@@ -34,14 +34,15 @@ _LIMIT_32 = 2**31 - 1
 class PlannedSynapse:
     """A synapse with its weights by source: row j is what an event of source j adds.
 
-    ``rows`` are shifted left already where the exponent is positive (exact modulo 2^32), and
-    ``right_shift`` is minus a negative exponent. ``bound`` is the largest magnitude of the
-    shifted sum per unit of payload, ``raw_bound`` that of the sum before the shift.
+    ``rows`` [n_in + 1, n_out] are shifted left already where the exponent is positive (exact
+    modulo 2^32) and end with a row of zeros; ``right_shift`` is minus a negative exponent.
+    ``bound`` is the largest magnitude of the shifted sum per unit of payload, ``raw_bound`` that
+    of the sum before the shift.
     """
 
     name: str
     source: str
-    rows: NDArray[np.int32]
+    rows: NDArray[np.int16 | np.int32]
     wide_rows: NDArray[np.int64]
     exponent: int
     right_shift: np.int32
@@ -118,11 +119,10 @@ def _plan_synapse(synapse: FixedSynapse) -> PlannedSynapse:
     positive = np.where(weight > 0, weight, 0).sum(axis=1)
     negative = np.where(weight < 0, -weight, 0).sum(axis=1)
     raw_bound = int(np.maximum(positive, negative).max(initial=0))
-    rows = np.ascontiguousarray((weight.T << max(e, 0)).astype(np.int32))
     return PlannedSynapse(
         name=synapse.name,
         source=synapse.source,
-        rows=rows,
+        rows=_rows(weight, max(e, 0)),
         wide_rows=np.ascontiguousarray(weight.T),
         exponent=e,
         right_shift=np.int32(max(-e, 0)),
@@ -132,6 +132,19 @@ def _plan_synapse(synapse: FixedSynapse) -> PlannedSynapse:
         bound=raw_bound << e if e > 0 else (raw_bound >> -e) + 1,
         raw_bound=raw_bound,
     )
+
+
+def _rows(weight: NDArray[np.int64], left_shift: int) -> NDArray[np.int16 | np.int32]:
+    """Return the shifted weights by source and a row of zeros, in int16 if they fit it.
+
+    Weights of 8 bits and an exponent of up to 7 do, and take half the room in the cache.
+    """
+    rows = np.zeros((weight.shape[1] + 1, weight.shape[0]), np.int64)
+    rows[:-1] = weight.T << left_shift
+    limits = np.iinfo(np.int16)
+    if rows.min(initial=0) >= limits.min and rows.max(initial=0) <= limits.max:
+        return rows.astype(np.int16)
+    return rows.astype(np.int32)
 
 
 def _plan_population(p: FixedPopulation, synapses: tuple[PlannedSynapse, ...]) -> PlannedPopulation:

@@ -35,66 +35,67 @@ def _decay(x: Any, k: Any) -> Any:
     return np.int32(high + np.int32(low >> _DECAY_BITS))
 
 
+_COUNTERS = "Tuple((int64[:,::1], int64[:,::1]))"
+
+
 @compiled(
-    "void(int32[:,:,::1], int32[:,::1], int32[:,::1], int32[::1], int32[::1], int32[::1],"
-    "int32[::1], uint8[:,:,::1], int64[:,::1], int64[:,::1], int32[:,:,:], int32[:,:,:],"
-    "int32[:,:,:])"
+    f"void(int32[:,:,::1], UniTuple(int32[:,::1], 2), UniTuple(int32[::1], 4),"
+    f"uint8[:,:,::1], {_COUNTERS}, UniTuple(int32[:,:,:], 3))"
 )
-def step_lif(
-    a: Any, u: Any, v: Any, keep_u: Any, keep_v: Any, bias: Any, threshold: Any,
-    masks: Any, overflows: Any, fired: Any, trace_u: Any, trace_v: Any, trace_v_pre: Any,
-) -> None:  # fmt: skip
+def step_lif(a: Any, state: Any, parameters: Any, masks: Any, counters: Any, traces: Any) -> None:
     """Step ``lif`` and ``readout`` neurons through a block; the rule is FixedPopulation's.
 
     Parameters
     ----------
     a : int32 [B, T or 1, N]
         Synaptic input; one row where it is the same at every step.
-    u, v : int32 [B, N]
-        State, changed in place.
-    keep_u, keep_v : int32 [N]
-        Decay factors ``4095 - decay_u`` and ``4096 - decay_v``.
-    bias, threshold : int32 [N]
-        Shifted bias and threshold, in units of v.
+    state : (u, v), int32 [B, N]
+        Changed in place.
+    parameters : (keep_u, keep_v, bias, threshold), int32 [N]
+        Decay factors ``4095 - decay_u`` and ``4096 - decay_v``; shifted bias and threshold, in
+        units of v.
     masks : uint8 [B, T, N padded]
         Receives the spikes.
-    overflows : int64 [B, 2]
-        Added to: wraps of u, clamps of v.
-    fired : int64 [B, N]
-        Added to: spikes of each neuron.
-    trace_u, trace_v, trace_v_pre : int32 [T, B, N], or empty
+    counters : (overflows, fired), int64 [B, 2] and [B, N]
+        Added to: wraps of u and clamps of v; spikes of each neuron.
+    traces : (u, v, v_pre), int32 [T, B, N], or empty
         Receive u, v after reset and v before it.
     """
-    size = u.shape[1]
+    # Tuples are taken apart outside the loops: their arrays' reference counts cost time inside.
+    keep_u, keep_v, bias, threshold = parameters
+    overflows, fired = counters
+    trace_u, trace_v, trace_v_pre = traces
+    all_u, all_v = state
+    size = bias.size
     v_pre = np.empty(size, np.int32)
     fired_here = np.empty(size, np.int32)
     for b in range(masks.shape[0]):
-        u_b, v_b = u[b], v[b]
+        u, v = all_u[b], all_v[b]
         fired_here[:] = 0
         for t in range(masks.shape[1]):
             a_t = a[b, t if a.shape[1] > 1 else 0]
             mask = masks[b, t]
             wraps, clamps = _ZERO, _ZERO
             for i in range(size):
-                x = np.int32(_decay(u_b[i], keep_u[i]) + np.int32(a_t[i] << _ALIGN))
+                x = np.int32(_decay(u[i], keep_u[i]) + np.int32(a_t[i] << _ALIGN))
                 over, under = x > _WRAP_ABOVE, x <= _WRAP_BELOW
                 wraps = np.int32(wraps + np.int32(over) + np.int32(under))
                 x = np.int32(x - (_MODULUS if over else _ZERO) + (_MODULUS if under else _ZERO))
-                u_b[i] = x
-                full = np.int32(np.int32(_decay(v_b[i], keep_v[i]) + x) + bias[i])
+                u[i] = x
+                full = np.int32(np.int32(_decay(v[i], keep_v[i]) + x) + bias[i])
                 y = min(max(full, _LOWEST), _HIGHEST)
                 clamps = np.int32(clamps + np.int32(y != full))
                 v_pre[i] = y
                 spike = y > threshold[i]
-                v_b[i] = _ZERO if spike else y
+                v[i] = _ZERO if spike else y
                 mask[i] = spike
                 fired_here[i] = np.int32(fired_here[i] + np.int32(spike))
             overflows[b, 0] += wraps
             overflows[b, 1] += clamps
             if trace_u.size:
-                trace_u[t, b, :] = u_b
+                trace_u[t, b, :] = u
             if trace_v.size:
-                trace_v[t, b, :] = v_b
+                trace_v[t, b, :] = v
             if trace_v_pre.size:
                 trace_v_pre[t, b, :] = v_pre
         for i in range(size):
@@ -102,22 +103,25 @@ def step_lif(
 
 
 @compiled(
-    "void(int32[:,:,::1], int32[:,::1], int32[::1], int32[::1], int32[::1], int32[::1], int32,"
-    "uint8[:,:,::1], int64[:,::1], int64[:,::1], int32[:,:,:], int32[:,:,:])"
+    f"void(int32[:,:,::1], int32[:,::1], UniTuple(int32[::1], 3), int32[::1], int32,"
+    f"uint8[:,:,::1], {_COUNTERS}, UniTuple(int32[:,:,:], 2))"
 )
 def step_dlif(
-    a: Any, v: Any, keep_v: Any, bias: Any, threshold: Any, gain: Any, gain_shift: Any,
-    masks: Any, overflows: Any, fired: Any, trace_v: Any, trace_v_pre: Any,
+    a: Any, state: Any, parameters: Any, gain: Any, gain_shift: Any,
+    masks: Any, counters: Any, traces: Any,
 ) -> None:  # fmt: skip
-    """Step ``dlif`` neurons through a block; arguments as in ``step_lif``.
+    """Step ``dlif`` neurons through a block; arguments as in ``step_lif``, without u.
 
-    ``gain`` int32 [T] holds the mantissas of the block's steps; ``bias`` is in units of ``a``.
+    ``gain`` int32 [T] holds the mantissas of the block's steps; the bias is in units of ``a``.
     """
-    size = v.shape[1]
+    keep_v, bias, threshold = parameters
+    overflows, fired = counters
+    trace_v, trace_v_pre = traces
+    size = bias.size
     v_pre = np.empty(size, np.int32)
     fired_here = np.empty(size, np.int32)
     for b in range(masks.shape[0]):
-        v_b = v[b]
+        v = state[b]
         fired_here[:] = 0
         for t in range(masks.shape[1]):
             a_t = a[b, t if a.shape[1] > 1 else 0]
@@ -127,18 +131,18 @@ def step_dlif(
             for i in range(size):
                 x = np.int32(np.int32(np.int32(a_t[i] + bias[i]) * m) >> gain_shift)
                 wide = np.int32(wide + np.int32(x >= _X_HIGH) + np.int32(x <= _X_LOW))
-                full = np.int32(_decay(v_b[i], keep_v[i]) + np.int32(x << _ALIGN))
+                full = np.int32(_decay(v[i], keep_v[i]) + np.int32(x << _ALIGN))
                 y = min(max(full, _LOWEST), _HIGHEST)
                 clamps = np.int32(clamps + np.int32(y != full))
                 v_pre[i] = y
                 spike = y > threshold[i]
-                v_b[i] = _ZERO if spike else y
+                v[i] = _ZERO if spike else y
                 mask[i] = spike
                 fired_here[i] = np.int32(fired_here[i] + np.int32(spike))
             overflows[b, 0] += wide
             overflows[b, 1] += clamps
             if trace_v.size:
-                trace_v[t, b, :] = v_b
+                trace_v[t, b, :] = v
             if trace_v_pre.size:
                 trace_v_pre[t, b, :] = v_pre
         for i in range(size):

@@ -20,39 +20,32 @@ _GATHER = np.uint64(0x0102040810204080)
 
 
 @inlined
-def _list_events(mask: Any, events: Any) -> Any:
-    """Write the indices of the ones in ``mask`` (uint8, a multiple of 64 long) to ``events``."""
+def _add_rows(mask: Any, rows: Any, total: Any) -> None:
+    """``total += rows[j]`` for each j that ``mask`` (uint8, 0 or 1) marks, two at a time.
+
+    The last row is zero and stands in for a missing second one: no branch to mispredict.
+    """
     words = mask.view(np.uint64)
-    found = 0
+    zero = rows.shape[0] - 1
     for block in range(words.size // 8):
         bits = np.uint64(0)
         for i in range(8):
             byte = (words[block * 8 + i] * _GATHER) >> np.uint64(56)
             bits |= byte << np.uint64(8 * i)
+        first = block * MASK_ALIGNMENT
         while bits != 0:
-            events[found] = block * MASK_ALIGNMENT + np.int64(trailing_zeros(bits))
-            found += 1
+            one = rows[first + np.int64(trailing_zeros(bits))]
             bits &= bits - np.uint64(1)
-    return found
+            other = rows[first + np.int64(trailing_zeros(bits)) if bits != 0 else zero]
+            bits &= bits - np.uint64(1)
+            for i in range(total.size):
+                total[i] = np.int32(total[i] + np.int32(one[i] + other[i]))
 
 
-@inlined
-def _add_rows(rows: Any, events: Any, found: Any, total: Any) -> None:
-    """``total += rows[event]`` for each event, four rows at a time."""
-    whole = found - found % 4
-    for k in range(0, whole, 4):
-        r0, r1 = rows[events[k]], rows[events[k + 1]]
-        r2, r3 = rows[events[k + 2]], rows[events[k + 3]]
-        for i in range(total.size):
-            pair = np.int32(np.int32(r0[i] + r1[i]) + np.int32(r2[i] + r3[i]))
-            total[i] = np.int32(total[i] + pair)
-    for k in range(whole, found):
-        row = rows[events[k]]
-        for i in range(total.size):
-            total[i] = np.int32(total[i] + row[i])
-
-
-@compiled("void(uint8[:,:,::1], int32[:,::1], int32, int32[:,:,::1], int32[:,:,::1])")
+@compiled(
+    "void(uint8[:,:,::1], int16[:,::1], int32, int32[:,:,::1], int32[:,:,::1])",
+    "void(uint8[:,:,::1], int32[:,::1], int32, int32[:,:,::1], int32[:,:,::1])",
+)
 def add_spikes(masks: Any, rows: Any, right_shift: Any, start: Any, a: Any) -> None:
     """Add one synapse's sums over spikes to ``a``.
 
@@ -60,8 +53,8 @@ def add_spikes(masks: Any, rows: Any, right_shift: Any, start: Any, a: Any) -> N
     ----------
     masks : uint8 [B, at least T, n_in padded to MASK_ALIGNMENT]
         1 where the source sent.
-    rows : int32 [n_in, n_out]
-        Transposed weights, already shifted left where the exponent is positive.
+    rows : int16 or int32 [n_in + 1, n_out]
+        Transposed weights, already shifted left where the exponent is positive, then zeros.
     right_shift : int32
         Minus the exponent where it is negative: the sum is floored. Else 0.
     start : int32 [B, 1, n_out], or empty
@@ -69,26 +62,31 @@ def add_spikes(masks: Any, rows: Any, right_shift: Any, start: Any, a: Any) -> N
     a : int32 [B, T, n_out]
         Synaptic input, changed in place; wraps at 32 bits.
     """
-    events = np.empty(masks.shape[2], np.int64)
-    scratch = np.empty(a.shape[2], np.int32)
+    # Loops, not slice assignments: those cost as much as the sums themselves.
+    size = a.shape[2]
+    scratch = np.zeros(size, np.int32)
     for b in range(a.shape[0]):
         for t in range(a.shape[1]):
             target = a[b, t]
             if start.size:
-                target[:] = start[b, 0]
-            found = _list_events(masks[b, t], events)
+                first = start[b, 0]
+                for i in range(size):
+                    target[i] = first[i]
             if right_shift == 0:
-                _add_rows(rows, events, found, target)
-            elif found:
-                scratch[:] = 0
-                _add_rows(rows, events, found, scratch)
-                for i in range(target.size):
-                    target[i] = np.int32(target[i] + np.int32(scratch[i] >> right_shift))
+                _add_rows(masks[b, t], rows, target)
+                continue
+            _add_rows(masks[b, t], rows, scratch)
+            for i in range(size):
+                target[i] = np.int32(target[i] + np.int32(scratch[i] >> right_shift))
+                scratch[i] = 0
 
 
-@compiled("void(int32[:,:,::1], int32[:,::1], int32, int32[:,:,::1])")
+@compiled(
+    "void(int32[:,:,::1], int16[:,::1], int32, int32[:,:,::1])",
+    "void(int32[:,:,::1], int32[:,::1], int32, int32[:,:,::1])",
+)
 def add_payloads(payloads: Any, rows: Any, right_shift: Any, a: Any) -> None:
-    """Add one synapse's sums over graded payloads int32 [B, T, n_in] to ``a``; else as above."""
+    """Add one synapse's sums over graded payloads int32 [B, T, n_in] to ``a``."""
     scratch = np.empty(a.shape[2], np.int32)
     for b in range(payloads.shape[0]):
         for t in range(payloads.shape[1]):
@@ -123,15 +121,15 @@ def mask_codes(codes: Any, first_step: Any, first_sample: Any, masks: Any, sent:
         Added to: events of each input.
     """
     n = codes.shape[2]
-    here = np.empty(n, np.int32)
-    for b in range(masks.shape[0]):
-        here[:] = 0
-        for t in range(masks.shape[1]):
-            row = codes[first_step + t, first_sample + b]
-            mask = masks[b, t]
+    counted = np.zeros((masks.shape[0], n), np.int32)
+    # Steps outside: codes of neighbouring samples lie side by side in memory.
+    for t in range(masks.shape[1]):
+        for b in range(masks.shape[0]):
+            row, mask, here = codes[first_step + t, first_sample + b], masks[b, t], counted[b]
             for j in range(n):
                 event = row[j] != 0
                 mask[j] = event
                 here[j] = np.int32(here[j] + np.int32(event))
+    for b in range(masks.shape[0]):
         for j in range(n):
-            sent[b, j] += here[j]
+            sent[b, j] += counted[b, j]

@@ -75,24 +75,29 @@ def add_wide(
                     overflowed[b, t, i] = 1
 
 
+_INPUT = "Tuple((int64[:,:,::1], uint8[:,:,::1]))"
+_COUNTERS = "Tuple((int64[:,::1], int64[:,::1]))"
+
+
 @compiled(
-    "void(int64[:,:,::1], uint8[:,:,::1], boolean, int32[:,::1], int32[:,::1], int32[::1],"
-    "int32[::1], int32[::1], int32[::1], uint8[:,:,::1], int64[:,::1], int64[:,::1],"
-    "int32[:,:,:], int32[:,:,:], int32[:,:,:])"
+    f"void({_INPUT}, boolean, UniTuple(int32[:,::1], 2), UniTuple(int32[::1], 4),"
+    f"uint8[:,:,::1], {_COUNTERS}, UniTuple(int32[:,:,:], 3))"
 )
 def step_lif_wide(
-    a: Any, overflowed: Any, saturate: Any, u: Any, v: Any, keep_u: Any, keep_v: Any, bias: Any,
-    threshold: Any, masks: Any, overflows: Any, fired: Any, trace_u: Any, trace_v: Any,
-    trace_v_pre: Any,
-) -> None:  # fmt: skip
-    """Step ``lif`` and ``readout`` neurons through a block; arguments as in ``step_lif``.
+    source: Any, saturate: Any, state: Any, parameters: Any, masks: Any, counters: Any, traces: Any
+) -> None:
+    """Step ``lif`` and ``readout`` neurons through a block; other arguments as in ``step_lif``.
 
-    ``overflowed`` uint8 [B, T, N] marks inputs that left 32 bits; they count as wraps of u.
+    ``source`` is the synaptic input, int64 [B, T, N], and where it left 32 bits, uint8: that
+    counts as a wrap of u.
     """
-    size = u.shape[1]
+    a, overflowed = source
+    u, v = state
+    keep_u, keep_v, bias, threshold = parameters
+    overflows, fired = counters
     for b in range(masks.shape[0]):
         for t in range(masks.shape[1]):
-            for i in range(size):
+            for i in range(bias.size):
                 shifted = a[b, t, i] << 6
                 inner = _decay(np.int64(u[b, i]), np.int64(keep_u[i]))
                 if saturate:
@@ -118,38 +123,41 @@ def step_lif_wide(
                 v[b, i] = 0 if spike else y
                 masks[b, t, i] = spike
                 fired[b, i] += spike
-                if trace_v_pre.size:
-                    trace_v_pre[t, b, i] = y
-            if trace_u.size:
-                trace_u[t, b, :] = u[b]
-            if trace_v.size:
-                trace_v[t, b, :] = v[b]
+                if traces[2].size:
+                    traces[2][t, b, i] = y
+            if traces[0].size:
+                traces[0][t, b, :] = u[b]
+            if traces[1].size:
+                traces[1][t, b, :] = v[b]
 
 
 @compiled(
-    "void(int64[:,:,::1], uint8[:,:,::1], int32[:,::1], int32[::1], int32[::1], int32[::1],"
-    "int32[::1], int64, uint8[:,:,::1], int64[:,::1], int64[:,::1], int32[:,:,:], int32[:,:,:])"
+    f"void({_INPUT}, int32[:,::1], UniTuple(int32[::1], 3), int32[::1], int64,"
+    f"uint8[:,:,::1], {_COUNTERS}, UniTuple(int32[:,:,:], 2))"
 )
 def step_dlif_wide(
-    a: Any, overflowed: Any, v: Any, keep_v: Any, bias: Any, threshold: Any, gain: Any,
-    gain_shift: Any, masks: Any, overflows: Any, fired: Any, trace_v: Any, trace_v_pre: Any,
+    source: Any, state: Any, parameters: Any, gain: Any, gain_shift: Any,
+    masks: Any, counters: Any, traces: Any,
 ) -> None:  # fmt: skip
-    """Step ``dlif`` neurons through a block; arguments as in ``step_dlif``."""
-    size = v.shape[1]
+    """Step ``dlif`` neurons through a block; arguments as in ``step_dlif``; ``source`` as above."""
+    a, overflowed = source
+    keep_v, bias, threshold = parameters
+    overflows, fired = counters
     for b in range(masks.shape[0]):
+        v = state[b]
         for t in range(masks.shape[1]):
             m = np.int64(gain[t])
-            for i in range(size):
+            for i in range(bias.size):
                 x = ((a[b, t, i] + bias[i]) * m) >> gain_shift
-                full = _decay(np.int64(v[b, i]), np.int64(keep_v[i])) + (x << 6)
+                full = _decay(np.int64(v[i]), np.int64(keep_v[i])) + (x << 6)
                 y = min(max(full, -_HIGHEST), _HIGHEST)
                 overflows[b, 0] += abs(x) >= X_LIMIT or overflowed[b, t, i] != 0
                 overflows[b, 1] += y != full
                 spike = y > threshold[i]
-                v[b, i] = 0 if spike else y
+                v[i] = 0 if spike else y
                 masks[b, t, i] = spike
                 fired[b, i] += spike
-                if trace_v_pre.size:
-                    trace_v_pre[t, b, i] = y
-            if trace_v.size:
-                trace_v[t, b, :] = v[b]
+                if traces[1].size:
+                    traces[1][t, b, i] = y
+            if traces[0].size:
+                traces[0][t, b, :] = v

@@ -121,13 +121,13 @@ def test_lava_timing_scores_are_the_aligned_scores_of_a_sum():
     np.testing.assert_array_equal(lava.scores(), aligned.scores())
 
 
-def test_progress_is_reported_per_chunk_and_ends_at_the_batch():
+@pytest.mark.parametrize("threads", [1, 3])
+def test_progress_is_reported_per_chunk_and_ends_at_the_batch(threads):
     net, codes = network_and_codes(1)
-    for threads in (1, 3):
-        calls = []
-        run_fixed(net, codes, threads=threads, progress=lambda *call: calls.append(call))
-        assert calls[-1] == (7, 7)
-        assert [done for done, _ in calls] == sorted({done for done, _ in calls})
+    calls = []
+    run_fixed(net, codes, threads=threads, progress=lambda *call: calls.append(call))
+    assert calls[-1] == (7, 7)
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
 
 
 def test_an_error_in_the_progress_callback_reaches_the_caller():
