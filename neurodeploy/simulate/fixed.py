@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from neurodeploy.errors import InputError, RangeError
 from neurodeploy.network.fixed import FixedPointNetwork
 from neurodeploy.network.traces import Quantity, Traces, readout_quantity
-from neurodeploy.simulate.fixed_chunk import ChunkRun, RunArrays
+from neurodeploy.simulate.fixed_chunk import ChunkRun
 from neurodeploy.simulate.fixed_plan import PlannedPopulation, plan_network, require_layered
+from neurodeploy.simulate.run_arrays import RunArrays
 from neurodeploy.simulate.run_meta import Timing, checked_quantities, run_meta
 from neurodeploy.simulate.stimulus import Stimulus, input_hash, read_stimulus
 

@@ -15,7 +15,7 @@ from neurodeploy.network.encoding import ConstantEncoder
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stimulus:
-    """Codes [B, n] held for ``steps`` steps, or [steps, B, n]; uint8, uint16 or int32."""
+    """Codes [B, n] held for ``steps`` steps, or [steps, B, n]; uint8 or uint16."""
 
     codes: NDArray[Any]
     steps: int

@@ -105,14 +105,13 @@ def add_payloads(payloads: Any, rows: Any, right_shift: Any, a: Any) -> None:
 @compiled(
     "void(uint8[:,:,::1], int64, int64, uint8[:,:,::1], int64[:,::1])",
     "void(uint16[:,:,::1], int64, int64, uint8[:,:,::1], int64[:,::1])",
-    "void(int32[:,:,::1], int64, int64, uint8[:,:,::1], int64[:,::1])",
 )
 def mask_codes(codes: Any, first_step: Any, first_sample: Any, masks: Any, sent: Any) -> None:
     """Mark the codes of one block that are not zero.
 
     Parameters
     ----------
-    codes : [T of the run, B of the run, n]
+    codes : uint8 or uint16 [T of the run, B of the run, n]
     first_step, first_sample : int
         Where the block begins.
     masks : uint8 [B, T, n padded]
