@@ -27,7 +27,7 @@ from scipy.optimize import brentq
 from neurodeploy.errors import InputError
 
 #: Beyond this many images the answer of ``needed_n`` is "no practical number".
-NEEDED_N_MAX = 10_000_000
+NEEDED_N_MAX = 100_000
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -103,11 +103,17 @@ def _undecided_text(
     open_rows = [row for row in undecided if not row["attack_too_weak"]]
     if open_rows:
         worst = max(open_rows, key=lambda row: row["drop_upper95"])
-        needed = max((row["needed_n"] or 0) for row in open_rows)
-        more = f" About {needed} images would decide." if needed else ""
         sentences.append(
-            f"At {len(open_rows)} the interval holds {tolerance}, widest: {_numbers(worst)}.{more}"
+            f"At {len(open_rows)} the interval holds {tolerance}, widest: {_numbers(worst)}."
         )
+        needed = [row["needed_n"] for row in open_rows if row["needed_n"]]
+        if needed:
+            sentences.append(f"About {max(needed)} images would decide {len(needed)} of them.")
+        if len(needed) < len(open_rows):
+            sentences.append(
+                f"At {len(open_rows) - len(needed)} the drop is so close to the tolerance that "
+                "no practical number of images would."
+            )
     return " ".join(sentences)
 
 

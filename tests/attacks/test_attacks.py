@@ -155,12 +155,12 @@ class Ladder:
 def test_a_wrong_point_is_kept_even_if_a_right_one_had_more_loss():
     table = np.tile([0.40, 0.35, 0.35, 0.35], (9, 1))
     table[7:] = [0.45, 0.46, 0.0, 0.0]  # wrong, with less cross-entropy
-    codes, labels = np.array([[4]], np.int32), np.array([0])
+    codes, labels = np.full((20, 1), 4, np.int32), np.zeros(20, np.int64)
     outcome = PGD().run(Ladder(table), codes, labels, 3, 0, 1.0)
-    assert outcome.found[0]
-    assert outcome.codes[0, 0] == 7
+    assert outcome.found.all()
+    assert (outcome.codes == 7).all()
     outcome = PGD().run(Ladder(table), codes, labels, 2, 0, 1.0)
-    assert not outcome.found[0]
+    assert not outcome.found.any()
 
 
 def test_the_point_after_the_last_step_counts():

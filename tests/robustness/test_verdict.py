@@ -105,8 +105,10 @@ def test_overall_says_why_in_numbers():
     assert "no strength is informative" in text
     assert "outside 20-90 % at all 3" in text
     _, text = overall([row("survives"), row("undecided", needed_n=977)], 2.0)
-    assert "About 977 images would decide" in text
+    assert "About 977 images would decide 1 of them." in text
     assert "Undecided at 1 of 2 informative strengths" in text
+    _, text = overall([row("undecided", needed_n=977), row("undecided")], 2.0)
+    assert "At 1 the drop is so close to the tolerance" in text
     _, text = overall([row("survives"), row("undecided", weak=True)], 2.0)
     assert "attack was too weak" in text
     assert "PGD is not weaker than FGSM" in text
