@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, InputError, ShapeError
 from neurodeploy.files import replacing, sample_hashes
+from neurodeploy.network.array_file import read_arrays
 from neurodeploy.network.arrays import frozen
 from neurodeploy.network.encoding import ConstantEncoder
 
@@ -71,19 +70,7 @@ def load_samples(path: str | Path) -> Samples:
         If the file cannot be read or lacks one of the two.
     """
     path = Path(path)
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                arrays: dict[str, Any] = {key: file[key] for key in file.files}
-        elif path.suffix in (".h5", ".hdf5"):
-            with h5py.File(path, "r") as file:
-                arrays = {
-                    key: item[()] for key, item in file.items() if isinstance(item, h5py.Dataset)
-                }
-        else:
-            raise FileFormatError(f"{path}: data files are .npz or .h5, not {path.suffix!r}")
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{path}: cannot be read as data: {error}") from error
+    arrays = read_arrays(path, "data")
     missing = [key for key in ("images", "y") if key not in arrays]
     if missing:
         found = ", ".join(sorted(arrays)) or "nothing"

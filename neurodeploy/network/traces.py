@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, InputError
 from neurodeploy.files import replacing
+from neurodeploy.network.array_file import read_arrays
 from neurodeploy.network.arrays import frozen
 from neurodeploy.network.encoding import Readout
 
@@ -94,11 +95,12 @@ class Traces:
             If the file is of another kind or schema.
         """
         path = Path(path)
+        stored = read_arrays(path, "traces")
+        arrays = {_unescape(key): value for key, value in stored.items()}
         try:
-            arrays = _read_npz(path) if path.suffix == ".npz" else _read_h5(path)
             meta = json.loads(str(arrays.pop("meta")[()]))
             output = arrays.pop("output")
-        except (OSError, KeyError, ValueError) as error:
+        except (KeyError, ValueError) as error:
             raise FileFormatError(f"{path}: is not a traces file: {error}") from error
         if meta.get("schema") != TRACES_SCHEMA:
             raise FileFormatError(
@@ -142,24 +144,6 @@ def _escape(key: str) -> str:
     """Escape slashes inside a population's name; the last one separates the quantity."""
     name, quantity = key.rsplit("/", 1)
     return f"{quote(name, safe=' ')}/{quantity}" if "/" in name else key
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as file:
-        return {_unescape(key): file[key] for key in file.files}
-
-
-def _read_h5(path: Path) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            value = item[()]
-            arrays[_unescape(name)] = np.array(value.decode() if name == "meta" else value)
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)
-    return arrays
 
 
 def _unescape(key: str) -> str:

@@ -146,3 +146,14 @@ def test_missing_files_are_input_errors(tmp_path):
         with pytest.raises(InputError):
             read(tmp_path / "absent.npz")
     assert issubclass(InputError, NeurodeployError)
+
+
+@pytest.mark.parametrize("read", [load_samples, Traces.load])
+def test_truncated_and_foreign_npz_files_give_one_clear_error(tmp_path, read):
+    np.savez(tmp_path / "whole.npz", images=np.zeros((9, 9)), y=np.zeros(9), output=np.zeros(3))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    path = tmp_path / "x.npz"
+    for end in (*range(0, len(whole), 41), len(whole) - 1):
+        path.write_bytes(whole[:end])
+        with pytest.raises(FileFormatError, match=r"x\.npz"):
+            read(path)
