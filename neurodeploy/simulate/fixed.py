@@ -21,9 +21,10 @@ from neurodeploy.simulate.stimulus import Stimulus, input_hash, read_stimulus
 Overflow = Literal["wrap", "saturate", "raise"]
 Progress = Callable[[int, int], None]
 
-#: Values of the widest layer per block, about a second cache level of synaptic input; and steps
-#: per block: few, so that there are many samples, whose codes lie side by side in memory.
-_BLOCK_VALUES = 2**18
+#: Synaptic input of the widest layer per block, in values: large enough that calling kernels costs
+#: nothing. Steps per block: few, so that there are many samples, whose codes are neighbours in
+#: memory.
+_BLOCK_VALUES = 2**20
 _BLOCK_STEPS = 32
 
 
