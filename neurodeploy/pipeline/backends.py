@@ -52,9 +52,7 @@ def run_model(
     """
     if backend == "float":
         network = model.require_network()
-        if timing != "aligned":
-            raise InputError("backend float has logical time only; drop --timing lava")
-        return run_float(network, codes, steps=steps, record=tuple(record))
+        return run_float(network, codes, steps=steps, record=tuple(record), timing=timing)
     if backend == "fixed":
         return run_fixed(
             model.require_fixed(),
