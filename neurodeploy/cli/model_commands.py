@@ -64,7 +64,7 @@ def widths(arguments: argparse.Namespace) -> Any:
     """Return the quantiser's configuration from --weight-bits and --gain-bits."""
     from neurodeploy.quantization import QuantizeConfig
 
-    return QuantizeConfig(arguments.weight_bits, arguments.gain_bits)
+    return QuantizeConfig(arguments.weight_bits, arguments.gain_bits, arguments.lava_quirks)
 
 
 def quantize(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from neurodeploy.network.floating import ALWAYS_ON, INPUT, Network, Population, 
 from neurodeploy.network.legality import check_legality, require_legal
 from neurodeploy.network.network_file import load_network, network_hash, save_network
 from neurodeploy.network.samples import Samples, load_samples, save_samples
-from neurodeploy.network.start_state import has_start_v, start_v
+from neurodeploy.network.start_state import has_start_v, start_v, with_start_v
 from neurodeploy.network.traces import Quantity, Traces, read_out, readout_quantity
 
 __all__ = [
@@ -54,4 +54,5 @@ __all__ = [
     "save_network",
     "save_samples",
     "start_v",
+    "with_start_v",
 ]

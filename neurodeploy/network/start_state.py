@@ -43,7 +43,14 @@ def start_v(population: FixedPopulation) -> IntArray:
 
 def has_start_v(population: FixedPopulation) -> bool:
     """Return whether ``start_v`` exists for every neuron of ``population``."""
-    return population.kind == "dlif" or bool(_preimage(population)[1].all())
+    return bool(with_start_v(population).all())
+
+
+def with_start_v(population: FixedPopulation) -> NDArray[np.bool_]:
+    """Return for each neuron, bool [N], whether it has a start state."""
+    if population.kind == "dlif":
+        return np.ones(population.size, dtype=np.bool_)
+    return _preimage(population)[1]
 
 
 def _preimage(population: FixedPopulation) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -97,12 +97,7 @@ def choose_scale(where: str, demand: Demand, exponents: Sequence[int]) -> tuple[
     """
     lowest = max((e + WEIGHT_EXP_MIN for e in exponents), default=-WEIGHT_EXP_MAX)
     highest = min((e + WEIGHT_EXP_MAX for e in exponents), default=17)
-    hard = min(
-        highest,
-        _largest(demand.a_bound, A_LIMIT - 1),
-        _largest(demand.threshold, V_THRESHOLD_MAX),
-        _largest(demand.bias, (BIAS_MANTISSA_MAX << BIAS_EXP_MAX) / 64),
-    )
+    hard = min(highest, _registers_allow(demand))
     proven = min(hard, _largest(demand.v_bound, V_MAX / 64))
     if proven >= lowest and _fine_enough(proven, demand):
         return proven, True
@@ -116,8 +111,26 @@ def choose_scale(where: str, demand: Demand, exponents: Sequence[int]) -> tuple[
     raise RangeError(
         f"{where}: no scale fits: weights need p in {lowest}..{highest}, the synaptic sum "
         f"({demand.a_bound:.4g}), threshold ({demand.threshold:.4g}) and bias ({demand.bias:.4g}) "
-        f"allow p <= {hard}, the membrane bound {demand.v_bound:.4g} allows p <= {proven}; give "
-        "--calibration data, or fewer --weight-bits"
+        f"allow p <= {hard}, the membrane bound {demand.v_bound:.4g} allows p <= {proven}; "
+        "rescale the layer so that its weights, biases and threshold are of one size, use fewer "
+        "encoder bits, or give --calibration data"
+    )
+
+
+def highest_exponent(demand: Demand) -> int:
+    """Return the largest exponent of a weight at which some p still fits ``demand``."""
+    p = _largest(demand.v_bound, V_MAX / 64)
+    if demand.v_seen is not None:
+        p = max(p, _largest(demand.v_seen * CALIBRATION_HEADROOM, V_MAX / 64))
+    return min(p, _registers_allow(demand)) - WEIGHT_EXP_MIN
+
+
+def _registers_allow(demand: Demand) -> int:
+    """Return the largest p at which synaptic sum, threshold and bias fit."""
+    return min(
+        _largest(demand.a_bound, A_LIMIT - 1),
+        _largest(demand.threshold, V_THRESHOLD_MAX),
+        _largest(demand.bias, (BIAS_MANTISSA_MAX << BIAS_EXP_MAX) / 64),
     )
 
 

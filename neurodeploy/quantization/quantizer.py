@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,6 @@ from neurodeploy.findings import Finding, Result
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import (
     ALIGN_BITS,
-    ALWAYS_ON,
     INPUT,
     V_THRESHOLD_MAX,
     FixedPointNetwork,
@@ -21,17 +21,20 @@ from neurodeploy.network import (
     Network,
     Population,
     Synapse,
-    has_start_v,
     require_legal,
 )
+from neurodeploy.quantization.bias_line import with_bias_line
+from neurodeploy.quantization.coarse_values import coarse_rows, coarse_thresholds
 from neurodeploy.quantization.gain import quantize_gain
 from neurodeploy.quantization.population_scale import (
     BIAS_EXP_MAX,
     BIAS_MANTISSA_MAX,
+    Demand,
     choose_scale,
     demand_of,
+    highest_exponent,
 )
-from neurodeploy.quantization.rounding import RoundedWeight, quantize_weight, sign_mode_of
+from neurodeploy.quantization.rounding import RoundedWeight, quantize_weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,13 @@ class QuantizeConfig:
         Width of a weight, 2..8; a mixed-sign matrix spends one bit on the sign.
     gain_bits : int
         Largest width of a DLIF gain mantissa, 1..8.
+    lava_quirks : bool
+        Keep integers that Lava takes and no chip holds.
     """
 
     weight_bits: int = 8
     gain_bits: int = 8
+    lava_quirks: bool = False
 
     def __post_init__(self) -> None:
         """Check the widths."""
@@ -115,7 +121,8 @@ def quantize_network(
         nir_file=network.nir_file,
         calibration=calibration_hashes,
     )
-    require_legal(net)
+    if not config.lava_quirks:
+        require_legal(net)
     return Result(net, tuple(built.findings))
 
 
@@ -144,17 +151,17 @@ def _quantize_population(
     where = f"population {population.name}"
     incoming = network.synapses_into(population.name)
     weights, bias = _into_membrane(network, population, incoming)
-    rounded = [quantize_weight(weight, config.weight_bits) for weight in weights]
     payloads = [float(network.encoder.max_code) if s.source == INPUT else 1.0 for s in incoming]
     gain, shift, gain_max = quantize_gain(where, population.gain, config.gain_bits, built.findings)
-    demand = demand_of(
-        population,
-        list(zip(rounded, payloads, strict=True)),
-        bias,
-        gain_max,
-        network.steps,
-        v_seen.get(population.name),
-    )
+    seen = v_seen.get(population.name)
+
+    def demanded(rounded: list[RoundedWeight]) -> Demand:
+        pairs = list(zip(rounded, payloads, strict=True))
+        return demand_of(population, pairs, bias, gain_max, network.steps, seen)
+
+    rounded, demand = _round_weights(where, weights, config.weight_bits, demanded, built.findings)
+    for synapse, weight, stored, payload in zip(incoming, weights, rounded, payloads, strict=True):
+        built.findings += coarse_rows(synapse.name, population, weight, stored, payload)
     exponents = [r.exponent for r in rounded if r.mantissa.any()]
     p, proven = choose_scale(where, demand, exponents)
     if not proven:
@@ -164,10 +171,59 @@ def _quantize_population(
         built.findings.append(
             Finding("warning", where, text, "watch the clamp counter", {"v_bound": demand.v_bound})
         )
-    for synapse, weight in zip(incoming, rounded, strict=True):
-        built.synapses.append(_fixed_synapse(network, synapse, weight, p, config))
+    for synapse, stored in zip(incoming, rounded, strict=True):
+        built.synapses.append(_fixed_synapse(network, synapse, stored, p, config))
     fixed = _fixed_population(population, bias, p, latency, gain, shift)
-    _add_population(fixed, bias, p, config, built)
+    fixed, line, moved = with_bias_line(fixed, bias, p)
+    built.populations.append(fixed)
+    built.synapses += line
+    built.findings += moved
+    built.findings += coarse_thresholds(population, fixed, p)
+
+
+def _round_weights(
+    where: str,
+    weights: list[NDArray[np.float64]],
+    bits: int,
+    demanded: Callable[[list[RoundedWeight]], Demand],
+    findings: list[Finding],
+) -> tuple[list[RoundedWeight], Demand]:
+    """Round at the best exponents; where no scale can follow, at the best that one can.
+
+    A synapse reaches at most 8 binary places below the synaptic sum. Weights far smaller than the
+    bias, or multiplied by wide input codes, need more: they keep fewer of their bits.
+    """
+    best = [quantize_weight(weight, bits) for weight in weights]
+    rounded, demand = best, demanded(best)
+    # Coarser weights change the bounds a little, and so the exponent that fits: twice settles it.
+    for _ in range(3):
+        limit = highest_exponent(demand)
+        if all(r.exponent <= limit for r in rounded if r.mantissa.any()):
+            break
+        rounded = [
+            r if r.exponent <= limit else quantize_weight(weight, bits, highest_exponent=limit)
+            for r, weight in zip(rounded, weights, strict=True)
+        ]
+        demand = demanded(rounded)
+    for before, after, weight in zip(best, rounded, weights, strict=True):
+        if after is before:
+            continue
+        if not after.mantissa.any():
+            raise RangeError(
+                f"{where}: its weights (up to {np.abs(weight).max():.4g} per spike or code) "
+                f"vanish beside threshold ({demand.threshold:.4g}), bias ({demand.bias:.4g}) or "
+                f"synaptic sum (up to {demand.a_bound:.4g}): the chip's weight exponents do not "
+                "reach so far down; rescale the layer, or use fewer encoder bits"
+            )
+        lost, error = before.exponent - after.exponent, after.rms_error / np.abs(weight).max()
+        text = (
+            f"weights keep {lost} bits less than they could (rms error {error:.2%} of the largest):"
+            " the chip's exponents do not reach so far below the synaptic sum"
+        )
+        remedy = "use fewer encoder bits, or smaller biases and thresholds beside these weights"
+        found = {"bits_lost": lost, "error_rms": float(error)}
+        findings.append(Finding("warning", where, text, remedy, found))
+    return rounded, demand
 
 
 def _into_membrane(
@@ -229,24 +285,39 @@ def _fixed_population(
         mantissa, bias_exp = _bias_register(bias * units)
     else:
         mantissa, bias_exp = np.rint(bias * 2.0**p).astype(np.int32), 0
+    decay = np.rint(4096 * population.decay_v).astype(np.int32)
+    v_init = np.rint((population.v_init - population.v_reset) * units).astype(np.int32)
     kind = "dlif" if gain is not None else population.kind
+    if kind == "lif":
+        # Nothing can reach beyond it but a saturated membrane, which is counted.
+        threshold = np.where(finite, threshold, V_THRESHOLD_MAX)
+        # A membrane that keeps nothing forgets its start: the start that Lava can reach serves.
+        v_init = np.where(decay == 4096, _settled(mantissa, bias_exp, threshold), v_init)
     return FixedPopulation(
         name=population.name,
         nir_nodes=population.nir_nodes,
         kind=kind,
         decay_u=np.full(population.size, 4095, dtype=np.int32),
-        decay_v=np.rint(4096 * population.decay_v).astype(np.int32),
+        decay_v=decay,
         bias=mantissa,
         bias_exp=bias_exp,
         v_threshold=threshold.astype(np.int32),
         u_init=np.zeros(population.size, dtype=np.int32),
-        v_init=np.rint((population.v_init - population.v_reset) * units).astype(np.int32),
+        v_init=v_init,
         latency=latency,
         scale=units,
         origin=_origin(population),
         gain=gain,
         gain_shift=gain_shift,
     )
+
+
+def _settled(
+    bias: NDArray[np.int32], bias_exp: int, threshold: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return the membrane of a neuron without memory under its bias alone; 0 where that fires."""
+    v = bias.astype(np.int64) << bias_exp
+    return np.where(v > (threshold.astype(np.int64) << ALIGN_BITS), 0, v)
 
 
 def _origin(population: Population) -> float:
@@ -269,54 +340,3 @@ def _bias_register(bias_v: NDArray[np.float64]) -> tuple[NDArray[np.int32], int]
         f"bias of {np.abs(bias_v).max():.0f} units of v exceeds {BIAS_MANTISSA_MAX} << "
         f"{BIAS_EXP_MAX}; rescale the network"
     )
-
-
-def _add_population(
-    fixed: FixedPopulation,
-    bias: NDArray[np.float64],
-    p: int,
-    config: QuantizeConfig,
-    built: _Built,
-) -> None:
-    """Add ``fixed``; a bias without a start state moves to an always-on line."""
-    if has_start_v(fixed):
-        built.populations.append(fixed)
-        return
-    line = _always_on_line(fixed, bias, p, config)
-    quiet = _without_bias(fixed)
-    if not has_start_v(quiet):
-        raise RangeError(
-            f"population {fixed.name}: v_init {quiet.v_init.min()}..{quiet.v_init.max()} has no "
-            f"start state under latency {fixed.latency}; train with v_reset = 0 or v_leak = v_reset"
-        )
-    built.populations.append(quiet)
-    built.synapses.append(line)
-    text = (
-        f"no start state lets the bias (up to {np.abs(bias).max():.4g}) act only from step 1; it "
-        f"enters through an always-on line with exponent {line.weight_exp}"
-    )
-    built.findings.append(Finding("warning", f"population {fixed.name}", text))
-
-
-def _always_on_line(
-    fixed: FixedPopulation, bias: NDArray[np.float64], p: int, config: QuantizeConfig
-) -> FixedSynapse:
-    column = quantize_weight(bias[:, None], config.weight_bits)
-    exponent = p - column.exponent
-    if not -8 <= exponent <= 7:
-        raise RangeError(
-            f"population {fixed.name}: its bias needs weight exponent {exponent}, legal are -8..7"
-        )
-    return FixedSynapse(
-        name=f"{ALWAYS_ON}->{fixed.name}",
-        source=ALWAYS_ON,
-        target=fixed.name,
-        weight=column.mantissa.astype(np.int32),
-        weight_exp=exponent,
-        sign_mode=sign_mode_of(column.mantissa),
-        weight_bits=config.weight_bits,
-    )
-
-
-def _without_bias(fixed: FixedPopulation) -> FixedPopulation:
-    return replace(fixed, bias=np.zeros(fixed.size, dtype=np.int32), bias_exp=0)

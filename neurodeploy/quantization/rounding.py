@@ -61,12 +61,15 @@ def round_weight(
     return np.asarray(np.clip(np.rint(scaled) * step, low, high), dtype=np.int64)
 
 
-def quantize_weight(weight: NDArray[Any], weight_bits: int = 8) -> RoundedWeight:
+def quantize_weight(
+    weight: NDArray[Any], weight_bits: int = 8, *, highest_exponent: int | None = None
+) -> RoundedWeight:
     """Choose the exponent with the least squared error and round.
 
     Candidates lie around the exponent at which the largest weight just fits: two below (narrow
     widths reach less far up than down) to seven above (clipping a few outliers can be better).
-    The smaller exponent wins a tie.
+    The smaller exponent wins a tie. ``highest_exponent`` bounds them all, at the price of unused
+    high bits in the mantissas.
     """
     weight = np.asarray(weight, dtype=np.float64)
     mode = sign_mode_of(weight)
@@ -76,7 +79,10 @@ def quantize_weight(weight: NDArray[Any], weight_bits: int = 8) -> RoundedWeight
     lowest, highest, _ = WEIGHT_RANGE[mode]
     limit = max(highest, -lowest)
     safe = int(np.floor(np.log2(limit / largest)))
-    candidates = [_rounded(weight, safe + more, mode, weight_bits) for more in range(-2, 8)]
+    exponents = range(safe - 2, safe + 8)
+    if highest_exponent is not None and highest_exponent < exponents[-1]:
+        exponents = range(min(safe - 2, highest_exponent), highest_exponent + 1)
+    candidates = [_rounded(weight, exponent, mode, weight_bits) for exponent in exponents]
     return min(candidates, key=lambda c: c.rms_error)
 
 

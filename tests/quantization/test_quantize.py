@@ -177,7 +177,7 @@ def test_a_network_no_scale_fits_says_so_with_numbers():
         network.population("a"), v_threshold=np.full(network.population("a").size, 1e12)
     )
     network = dataclasses.replace(network, populations=(wild, *network.populations[1:]))
-    with pytest.raises(RangeError, match="population a: no scale fits"):
+    with pytest.raises(RangeError, match=r"population a: .* threshold \(1e\+12\)"):
         quantize_network(network, LOIHI2)
 
 
@@ -214,3 +214,97 @@ def test_quantising_is_deterministic():
     codes = codes_for(network)
     hashes = {network_hash(quantize(network, LOIHI2, calibration=codes).value) for _ in range(2)}
     assert len(hashes) == 1
+
+
+def first_layer(network, **changes):
+    """Return ``network`` with the fields of its first population replaced."""
+    first = dataclasses.replace(network.populations[0], **changes)
+    return dataclasses.replace(network, populations=(first, *network.populations[1:]))
+
+
+def second_layer(network, **changes):
+    """Return ``network`` with the fields of its second population replaced."""
+    a, b, read = network.populations
+    populations = (a, dataclasses.replace(b, **changes), read)
+    return dataclasses.replace(network, populations=populations)
+
+
+@pytest.mark.parametrize("v_reset", [-0.5, 0.25])
+def test_neurons_without_memory_start_anywhere(v_reset):
+    """tau = dt forgets its start, so neither v_reset nor a bias needs a state that leads there."""
+    n = random_network(5).populations[0].size
+    one = np.ones(n)
+    network = first_layer(
+        random_network(5), decay_v=one, v_reset=v_reset * one, v_leak=v_reset * one, bias=0.3 * one
+    )
+    codes = codes_for(network)
+    net, _ = quantize(network, LOIHI2)
+    assert not any(s.source == ALWAYS_ON for s in net.synapses)
+    before = run_float(network, codes, record=("spikes",)).records["a/spikes"]
+    after = run_fixed(net, codes, record=("spikes",)).records["a/spikes"]
+    assert (before == after).mean() > 0.98
+
+
+def test_a_bias_that_makes_a_memoryless_neuron_fire_moves_to_a_line():
+    n = random_network(5).populations[0].size
+    network = first_layer(random_network(5), decay_v=np.ones(n), bias=np.full(n, 1.5))
+    net, _ = quantize(network, LOIHI2)
+    assert [s.target for s in net.synapses if s.source == ALWAYS_ON] == ["a"]
+    assert not net.population("a").v_init.any()
+
+
+def test_only_neurons_without_a_start_state_leave_their_register():
+    network = random_network(7)
+    bias = np.array(network.population("b").bias)
+    bias[2] = -30.0
+    net, _ = quantize(second_layer(network, bias=bias), LOIHI2)
+    line = next(s for s in net.synapses if s.source == ALWAYS_ON)
+    assert np.flatnonzero(line.weight[:, 0]).tolist() == [2]
+    kept = net.population("b").bias
+    assert kept[2] == 0
+    assert np.count_nonzero(kept) > kept.size // 2
+
+
+@pytest.mark.parametrize("bits", [2, 3, 8])
+def test_an_always_on_line_is_legal_whatever_signs_and_widths(bits):
+    """A column of one large negative and one tiny positive bias rounds to -256 and 0."""
+    network = random_network(7)
+    bias = np.zeros(network.population("b").size)
+    bias[0], bias[1] = -32.0, 2.0**-9
+    decay = np.full(bias.size, 0.5)
+    decay[1] = 4095 / 4096  # the preimage of even a small bias leaves 24 bits
+    network = second_layer(network, bias=bias, decay_v=decay)
+    net, _ = quantize(network, LOIHI2, QuantizeConfig(bits))
+    line = next(s for s in net.synapses if s.source == ALWAYS_ON)
+    stored = np.ldexp(line.weight[:, 0].astype(float), line.weight_exp + 6)
+    assert stored[0] / net.population("b").scale == pytest.approx(-32.0, rel=0.01)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_wide_input_codes_cost_weight_bits_and_say_so(bits):
+    network = dataclasses.replace(random_network(3), encoder=ConstantEncoder(0.0, 1.0, bits))
+    codes = codes_for(network) * 2 ** (bits - 8)
+    net, findings = quantize(network, LOIHI2, calibration=codes)
+    assert any("bits less than they could" in f.what for f in findings)
+    before = run_float(network, codes, record=("spikes",)).records["a/spikes"]
+    after = run_fixed(net, codes, record=("spikes",))
+    assert after.counts["a/wraps"].sum() == 0
+    assert (before == after.records["a/spikes"]).mean() > 0.9
+
+
+def test_a_threshold_of_infinity_never_fires():
+    network = random_network(3)
+    threshold = np.array(network.populations[0].v_threshold)
+    threshold[1] = np.inf
+    network = first_layer(network, v_threshold=threshold)
+    net, _ = quantize(network, LOIHI2)
+    after = run_fixed(net, codes_for(network), record=("spikes",)).records["a/spikes"]
+    assert not after[..., 1].any()
+    assert after.any()
+
+
+def test_thresholds_lost_beside_a_huge_membrane_are_a_finding():
+    network = random_network(3)
+    threshold = np.full(network.populations[0].size, 1e-4)
+    _, findings = quantize(first_layer(network, v_threshold=threshold), LOIHI2)
+    assert any("thresholds are rounded" in f.what for f in findings)
