@@ -49,6 +49,10 @@ class Attack(Protocol):
     def uses_gradient(self) -> bool:
         """Whether the points depend on the classifier that is attacked."""
 
+    @property
+    def uses_seed(self) -> bool:
+        """Whether another seed gives other points; without it a second run tells nothing."""
+
     def run(
         self,
         classifier: Classifier,

@@ -22,6 +22,7 @@ class FGSM:
     name: str = "fgsm"
     in_ball: bool = True
     uses_gradient: bool = True
+    uses_seed: bool = False
 
     def run(
         self,

@@ -22,6 +22,7 @@ class GaussianNoise:
     name: str = "gaussian"
     in_ball: bool = False
     uses_gradient: bool = False
+    uses_seed: bool = True
 
     def run(
         self,

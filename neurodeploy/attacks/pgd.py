@@ -41,6 +41,7 @@ class PGD:
     loss: Loss = "cross_entropy"
     in_ball: bool = True
     uses_gradient: bool = True
+    uses_seed: bool = True
 
     def __post_init__(self) -> None:
         """Check that there is something to do."""

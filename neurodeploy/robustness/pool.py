@@ -74,6 +74,11 @@ class Pool:
     null_predicted: NDArray[np.int64]
 
     @property
+    def has_null(self) -> bool:
+        """Whether the null line has a second side; an attack without randomness has none."""
+        return self.null_points.shape[0] > 0
+
+    @property
     def is_attack(self) -> bool:
         """Whether any member follows gradients; noise has none."""
         return any(member.plan.attacked for member in self.members)
@@ -114,8 +119,11 @@ def plan_members(
 
     Attacks: {float, fixed} x widths; both networks are attacked from the same random starts, so
     that a difference between them is not luck of the start. Noise: ``noise_draws`` draws, the
-    same points for both networks. No seed depends on the radius.
+    same points for both networks. No seed depends on the radius. An attack without randomness has
+    no null line: its second run is the first one again, and would show a luck of zero.
     """
+    if null and not attack.uses_seed:
+        return ()
     if not attack.uses_gradient:
         return tuple(
             MemberPlan(f"draw{k}", None, None, config.member_seed(attack.name, k, null=null))

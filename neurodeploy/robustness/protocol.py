@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neurodeploy.attacks import Attack, Classifier, perturbation
+from neurodeploy.attacks import PGD, Attack, Classifier, perturbation
 from neurodeploy.attacks.classifier import checked
+from neurodeploy.attacks.gradient import Loss
 from neurodeploy.errors import InputError
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.robustness.classifiers import NetworkClassifier
@@ -36,6 +37,7 @@ from neurodeploy.robustness.sanity import (
     large_radius_lines,
     pool_lines,
     radius_lines,
+    stronger_lines,
     summarise,
 )
 from neurodeploy.robustness.verdict import overall
@@ -124,10 +126,13 @@ def evaluate_classifiers(
         raise InputError("robustness: no samples to evaluate")
     clean = CleanSamples(codes, labels, {s: classifiers[s].predict(codes) for s in SIDES})
     with _torch_threads(threads or 1):
-        pools, checks = _build(classifiers, clean, config, max_code, progress)
+        pools, checks, stronger = _build(classifiers, clean, config, max_code, progress)
     lines = _strength_lines(pools)
-    check_lines = {name: large_radius_lines(check) for name, check in checks.items()}
-    # The check at a large radius speaks about every radius of its attack.
+    # These checks run at one radius each and speak about every radius of their attack.
+    check_lines = {
+        name: (*large_radius_lines(check), *stronger_lines(_telling(pools, name), stronger[name]))
+        for name, check in checks.items()
+    }
     row_lines = [
         (*lines[pool.perturbation, pool.radius_codes], *check_lines.get(pool.perturbation, ()))
         for pool in pools
@@ -142,7 +147,7 @@ def evaluate_classifiers(
         sanity=summarise(chain(*lines.values(), *check_lines.values())),
         config=config,
         threat_model=ThreatModel(config.radii_codes, max_code),
-        evidence=_evidence(classifiers, clean, max_code, pools, tuple(checks.values())),
+        evidence=_evidence(classifiers, clean, max_code, pools, checks, stronger),
     )
 
 
@@ -162,13 +167,17 @@ def _build(
     config: RobustnessConfig,
     max_code: int,
     progress: Progress | None,
-) -> tuple[tuple[Pool, ...], dict[str, Pool]]:
-    """Run every member: the pools of the result, and one large-radius check per PGD."""
+) -> tuple[tuple[Pool, ...], dict[str, Pool], dict[str, Pool]]:
+    """Run every member: the pools of the result, and two checks per PGD.
+
+    The checks, by name of the attack: a large radius, and a stronger attack at the radius that
+    tells most.
+    """
     attacks = [perturbation(name, config.restarts) for name in config.perturbations]
-    checked_attacks = [a for a in attacks if a.name.startswith("pgd")]
+    checked_attacks = [a for a in attacks if isinstance(a, PGD)]
     large = (max_code + 1) // 2
     total = sum(member_count(a, config) for a in attacks) * len(config.radii_codes)
-    total += sum(member_count(a, config, null=False) for a in checked_attacks)
+    total += sum(2 * member_count(a, config, null=False) for a in checked_attacks)
     done = 0
 
     def tick(stage: str) -> None:
@@ -181,7 +190,24 @@ def _build(
         return build_pool(attack, radius, classifiers, clean, config, tick, null=null)
 
     pools = tuple(pool(attack, radius) for attack in attacks for radius in config.radii_codes)
-    return pools, {a.name: pool(a, large, null=False) for a in checked_attacks}
+    checks = {a.name: pool(a, large, null=False) for a in checked_attacks}
+    stronger = {
+        a.name: pool(_stronger(a), _telling(pools, a.name).radius_codes, null=False)
+        for a in checked_attacks
+    }
+    return pools, checks, stronger
+
+
+def _stronger(attack: PGD) -> PGD:
+    """Return twice the steps, three times the restarts, and the loss that was not used."""
+    other: Loss = "margin" if attack.loss == "cross_entropy" else "cross_entropy"
+    return PGD(2 * attack.steps, attack.step_share, 3 * attack.restarts, other)
+
+
+def _telling(pools: tuple[Pool, ...], name: str) -> Pool:
+    """Return the pool of attack ``name`` whose float accuracy is nearest to one half."""
+    own = [pool for pool in pools if pool.perturbation == name]
+    return min(own, key=lambda pool: abs(float(pool.robust("float").mean()) - 0.5))
 
 
 def _strength_lines(pools: tuple[Pool, ...]) -> dict[tuple[str, int], list[SanityLine]]:
@@ -204,7 +230,8 @@ def _evidence(
     clean: CleanSamples,
     max_code: int,
     pools: tuple[Pool, ...],
-    checks: tuple[Pool, ...],
+    checks: Mapping[str, Pool],
+    stronger: Mapping[str, Pool],
 ) -> Evidence:
     prints: dict[Side, str] = {
         side: classifier.fingerprint()
@@ -212,7 +239,8 @@ def _evidence(
         if isinstance(classifier, NetworkClassifier)
     }
     rows = [_evidence_row(pool, "") for pool in pools]
-    rows += [_evidence_row(pool, "check/") for pool in checks]
+    rows += [_evidence_row(pool, "check/") for pool in checks.values()]
+    rows += [_evidence_row(pool, "check/stronger/") for pool in stronger.values()]
     index = np.arange(clean.labels.size)
     return Evidence(clean.codes, clean.labels, index, max_code, tuple(rows), prints)
 

@@ -33,14 +33,16 @@ def make_rows(
     members of this pool and not against the same members with another seed, ``gained`` the
     reverse. It shows how far two runs of one attack on one network differ by luck alone. For noise
     it compares two sets of draws; both networks of the result see the same draws, so there it says
-    how much the accuracies hang on the draws, not the drop.
+    how much the accuracies hang on the draws, not the drop. It is null for an attack without
+    randomness (FGSM): a second run would be the first one again.
     """
     drops, nulls = [], []
     for pool in pools:
         seed = config.member_seed("bootstrap", pool.perturbation, pool.radius_codes)
         first, second = pool.robust("float"), pool.robust("fixed")
         drops.append(paired_drop(first, second, config.bootstrap, seed))
-        nulls.append(paired_drop(*pool.null_robust(), config.bootstrap, seed))
+        null = paired_drop(*pool.null_robust(), config.bootstrap, seed) if pool.has_null else None
+        nulls.append(null)
     strengths = [
         Strength(_share(pool.robust("float")), drop, weak_sides(own))
         for pool, drop, own in zip(pools, drops, lines, strict=True)
@@ -66,7 +68,7 @@ def clean_accuracy(clean: CleanSamples) -> dict[str, Any]:
 def _row(
     pool: Pool,
     drop: PairedDrop,
-    null: PairedDrop,
+    null: PairedDrop | None,
     verdict: Verdict,
     lines: Sequence[SanityLine],
     config: RobustnessConfig,
@@ -97,16 +99,20 @@ def _row(
         "retention_ci95": list(wilson(kept, robust)),
         "informative": INFORMATIVE[0] <= _share(float_robust) <= INFORMATIVE[1],
         "needed_n": _needed(drop, config) if open_question else None,
-        "null": {
-            "lost": null.lost / null.n,
-            "gained": null.gained / null.n,
-            "drop": null.drop,
-            "drop_ci95": list(null.interval(CONFIDENCE)),
-        },
+        "null": None if null is None else _null(null),
         "ties": {"float": pool.ties("float"), "fixed": pool.ties("fixed")},
         "members": [_member(pool, index) for index in range(len(pool.members))],
         "attack_too_weak": weak,
         "sanity": [line.as_dict() for line in lines],
+    }
+
+
+def _null(null: PairedDrop) -> dict[str, Any]:
+    return {
+        "lost": null.lost / null.n,
+        "gained": null.gained / null.n,
+        "drop": null.drop,
+        "drop_ci95": list(null.interval(CONFIDENCE)),
     }
 
 

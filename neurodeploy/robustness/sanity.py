@@ -22,7 +22,7 @@ from neurodeploy.robustness.statistics import score_limit
 SLACK_POINTS = 2.0
 #: Samples counted robust although the attack on them never saw a gradient, in points.
 STUCK_POINTS = 5.0
-#: What a second surrogate width, or a second run with another seed, may still find, in points.
+#: What a second surrogate width, a second run or a stronger attack may still find, in points.
 MORE_POINTS = 5.0
 
 
@@ -46,7 +46,7 @@ def pool_lines(pool: Pool) -> tuple[SanityLine, ...]:
     """Return the lines that one pool of a gradient attack can tell by itself; none for noise."""
     if not pool.is_attack:
         return ()
-    lines = [_null_line(pool)]
+    lines = [_null_line(pool)] if pool.has_null else []
     for side in SIDES:
         lines += [_gradient_line(pool, side), _width_line(pool, side), _transfer_line(pool, side)]
     return tuple(lines)
@@ -103,6 +103,27 @@ def large_radius_lines(pool: Pool) -> tuple[SanityLine, ...]:
         )
         ok = accuracy <= limit
         lines.append(_line("a large radius breaks the network", ok, detail, side, pool))
+    return tuple(lines)
+
+
+def stronger_lines(pool: Pool, stronger: Pool) -> tuple[SanityLine, ...]:
+    """Return the lines "a stronger attack finds little more": robust accuracies are upper bounds.
+
+    ``stronger`` is an attack at the same radius with more steps and restarts and another loss.
+    Two runs of one attack agree long before either has found all there is; this line tells more.
+    """
+    lines = []
+    for side in SIDES:
+        before = pool.robust(side)
+        after = before & stronger.robust(side)
+        more = _points(before) - _points(after)
+        detail = (
+            f"{side}: {_points(before):.1f} %, and {_points(after):.1f} % with the points of "
+            f"{stronger.perturbation} (other loss, more restarts) too: {more:.1f} points less"
+        )
+        # Counted, not subtracted, so that 5 points are 5 points.
+        ok = _points(before & ~after) <= MORE_POINTS
+        lines.append(_line("a stronger attack finds little more", ok, detail, side, pool))
     return tuple(lines)
 
 

@@ -65,7 +65,7 @@ def test_file_holds_exactly_the_points(evaluated, tmp_path):
     assert (read.codes == result.evidence.codes).all()
     assert (read.labels == result.evidence.labels).all()
     assert (read.index == np.arange(50)).all()
-    assert len(read.rows) == len(result.evidence.rows) == 7
+    assert len(read.rows) == len(result.evidence.rows) == 8
     for a, b in zip(read.rows, result.evidence.rows, strict=True):
         assert (a.key, a.members, a.radius_codes, a.in_ball) == (
             b.key,
@@ -79,7 +79,7 @@ def test_file_holds_exactly_the_points(evaluated, tmp_path):
             assert (a.robust[side] == b.robust[side]).all()
     with np.load(path) as file:
         width = np.uint8 if read.max_code == 255 else np.uint16
-        assert file[f"pgd5/{read.rows[-2].radius_codes}/points"].dtype == width
+        assert file[f"pgd5/{read.rows[-3].radius_codes}/points"].dtype == width
 
 
 def test_a_changed_network_is_noticed(evaluated, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from robustness.standins import Blind, Constant, Linear, Spy, random_linear, truly_robust
 
+from neurodeploy.attacks import PGD
 from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.robustness import RobustnessConfig, evaluate_classifiers
 from neurodeploy.robustness.config import ThreatModel
@@ -53,7 +54,10 @@ def test_numbers_equal_enumeration():
         assert row["retention"] == (robust_float & robust_fixed).sum() / robust_float.sum()
         assert row["drop_ci95"][0] <= row["drop_lower95"] <= row["drop"]
         assert row["drop"] <= row["drop_upper95"] <= row["drop_ci95"][1]
-        assert row["null"]["lost"] == row["null"]["gained"] == 0, "an exact attack has no luck"
+        if row["perturbation"] == "fgsm":
+            assert row["null"] is None, "a second run would be the first one again"
+        else:
+            assert row["null"]["lost"] == row["null"]["gained"] == 0, "an exact attack has no luck"
         assert row["n"] == 120
         lost_somewhere += lost > 0
         gained_somewhere += gained > 0
@@ -89,7 +93,6 @@ def test_a_point_found_on_one_network_counts_against_the_other():
         robust = truly_robust(first, codes, labels, row["radius_codes"]).mean()
         assert row["float"] == row["fixed"] == robust < 1
         assert row["lost"] == row["gained"] == 0
-        assert row["null"]["lost"] == row["null"]["gained"] == 0, "float members only"
         assert row["attack_too_weak"]
 
 
@@ -129,10 +132,12 @@ def test_null_line_is_zero_for_equal_seeds_and_not_for_others():
         asked = dataclasses.replace(config, null_seed=null_seed)
         result = evaluate_classifiers({"float": net, "fixed": other}, codes, labels, asked)
         nulls = {row["perturbation"]: row["null"] for row in result.rows}
+        assert nulls.pop("fgsm") is None, "FGSM has no randomness"
         luck[null_seed] = {k: v["lost"] + v["gained"] for k, v in nulls.items()}
-    assert luck[5] == {"gaussian": 0, "fgsm": 0, "pgd2": 0}
+        luck_lines = [s for row in result.rows for s in row["sanity"] if "second run" in s["line"]]
+        assert {line["perturbation"] for line in luck_lines} == {"pgd2"}, "none that cannot fail"
+    assert luck[5] == {"gaussian": 0, "pgd2": 0}
     for null_seed in (6, None):
-        assert luck[null_seed]["fgsm"] == 0, "FGSM has no randomness"
         assert luck[null_seed]["gaussian"] > 0
         assert luck[null_seed]["pgd2"] > 0
 
@@ -228,6 +233,34 @@ def test_the_large_radius_speaks_about_every_radius_of_its_attack(monkeypatch):
         assert row["attack_too_weak"] == (row["perturbation"] == "pgd20")
 
 
+def test_a_stronger_attack_runs_where_it_tells_most_and_is_kept_as_evidence():
+    first, second, codes, labels = two_networks()
+    result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, SMALL)
+    rows = [row for row in result.rows if row["perturbation"] == "pgd20"]
+    telling = min(rows, key=lambda row: abs(row["float"] - 0.5))["radius_codes"]
+    kept = [row for row in result.evidence.rows if row.key.startswith("check/stronger/")]
+    assert [row.key for row in kept] == [f"check/stronger/pgd40/{telling}"]
+    assert kept[0].points.shape == (4, 120, 4)
+    for row in result.rows:
+        lines = [s for s in row["sanity"] if s["line"] == "a stronger attack finds little more"]
+        asked = [(s["concerns"], s["radius_codes"]) for s in lines]
+        expected = [("float", telling), ("fixed", telling)]
+        assert asked == (expected if row["perturbation"] == "pgd20" else [])
+
+
+def test_an_attack_that_a_stronger_one_beats_is_too_weak(monkeypatch):
+    """One step of a twentieth of the radius is no attack; the stronger one takes full steps."""
+    first, second, codes, labels = two_networks(n_input=8, max_code=255)
+    weak = PGD(steps=1, step_share=0.05)
+    monkeypatch.setattr("neurodeploy.robustness.protocol.perturbation", lambda *_: weak)
+    monkeypatch.setattr("neurodeploy.robustness.protocol._stronger", lambda _: PGD(steps=20))
+    config = RobustnessConfig(("pgd1",), (10, 40), bootstrap=1000)
+    result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, config)
+    failed = {line["line"] for line in result.sanity if not line["ok"]}
+    assert "a stronger attack finds little more" in failed
+    assert all(row["attack_too_weak"] for row in result.rows)
+
+
 def test_a_sound_attack_passes_every_sanity_line():
     first, second, codes, labels = two_networks()
     result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, SMALL)
@@ -240,6 +273,7 @@ def test_a_sound_attack_passes_every_sanity_line():
         "a larger radius is not weaker",
         "PGD is not weaker than FGSM",
         "a large radius breaks the network",
+        "a stronger attack finds little more",
     }
 
 
@@ -251,8 +285,9 @@ def test_progress_counts_up_and_an_interrupt_goes_through():
         pair, codes, labels, SMALL, progress=lambda stage, done, total: seen.append((done, total))
     )
     total = seen[0][1]
-    # Two attacks, three radii, four members and two of the null line; four for the large radius.
-    assert total == 2 * 3 * 6 + 4
+    # Two attacks, three radii, four members, and two of PGD's null line; four for the large radius
+    # and four for the stronger attack.
+    assert total == 3 * (4 + 4 + 2) + 4 + 4
     assert seen == [(i, total) for i in range(total)]
 
     def stop(stage, done, total):

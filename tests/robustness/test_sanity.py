@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from neurodeploy.robustness.sanity import (
     large_radius_lines,
     pool_lines,
     radius_lines,
+    stronger_lines,
     summarise,
     weak_sides,
 )
@@ -84,6 +87,24 @@ def test_luck(shift, ok):
     lines = verdicts(pool_lines(pool(good(), null=right(0.5, shift))))
     assert lines[NULL, "float"] == ok
     assert sum(not v for v in lines.values()) == (not ok)
+
+
+def test_no_null_line_no_line_about_luck():
+    """An attack without randomness would pass it always."""
+    without = dataclasses.replace(pool(good()), null_points=np.zeros((0, N, 1), np.int32))
+    assert NULL not in {line.line for line in pool_lines(without)}
+
+
+@pytest.mark.parametrize(("after", "ok"), [(0.45, True), (0.44, False)])
+def test_a_stronger_attack(after, ok):
+    """The fixed network loses 5 or 6 points to it; what the stronger attack misses does not count."""
+    less = (right(0.5), right(after, 0.5 - after))
+    outcomes = {(s, w): less for s in ("float", "fixed") for w in (1.0, 2.0)}
+    lines = {line.concerns: line for line in stronger_lines(pool(good()), pool(outcomes))}
+    assert lines["float"].ok
+    assert lines["fixed"].ok == ok
+    more = {(s, w): (right(0.9), right(0.9)) for s in ("float", "fixed") for w in (1.0, 2.0)}
+    assert all("0.0 points less" in x.detail for x in stronger_lines(pool(good()), pool(more)))
 
 
 @pytest.mark.parametrize(("stuck", "ok"), [(0.05, True), (0.06, False)])
