@@ -36,17 +36,32 @@ from neurodeploy.report.robustness_row import (
 from neurodeploy.report.run_folder import Model, RunFolder
 
 DEFINITIONS = (
+    (
+        "robust accuracy",
+        "Share of images that a network gets right as they are and at every point tried; for "
+        "noise, on all draws. An upper bound: a better attack may find more.",
+    ),
     ("lost", "Share of images that the float network gets right and the fixed one gets wrong."),
     ("gained", "Share of images that the fixed network gets right and the float one gets wrong."),
     ("drop", "Lost minus gained, in percentage points. A small drop can hide much churn."),
     ("retention", "Share of the images robust in float that stay robust in fixed point."),
-    ("null", "The same drop between float and float, with another attack seed: what chance does."),
+    (
+        "null",
+        "The attack on the float network against the same attack with another seed: what luck "
+        "does. For noise, two sets of draws: it tells about the accuracy, not about the drop. An "
+        "attack without randomness (FGSM) has none.",
+    ),
     ("✓ survives", "The one-sided 95 % upper limit of the drop is at most the tolerance."),
     ("✗ lost", "The drop is above the tolerance, corrected for the number of strengths (Holm)."),
-    ("? undecided", "Neither is shown. With “n needed” images it would be decided."),
+    ("? undecided", "Neither is shown. “n needed” images would give an even chance to decide."),
     (
         "○ uninformative",
         "Float accuracy at this radius is so high or low that agreement is no news.",
+    ),
+    (
+        "95 % bands",
+        "They cover the choice of test images; not the training seed, and not what a better "
+        "attack would find.",
     ),
 )
 LEGEND = (
@@ -72,15 +87,34 @@ def accuracy_blocks(run: RunFolder, model: Model) -> tuple[Block, ...]:
         name = perturbation_name(key)
         title = f"{model.name}: accuracy and drop under {name}"
         shown = accuracy_drawing(title, name, group, drops, tolerance)
-        figures.append(Figure(shown, f"{title}, against radius.", _figure_table(title, group)))
+        figures.append(
+            Figure(shown, f"{title}, against {group[0].strength}.", _figure_table(title, group))
+        )
     ordered = tuple(row for group in groups.values() for row in group)
     words = model.text("verdict_text")
     return (
         Heading(model.name, model.text("verdict")),
         *((Paragraph(words),) if words else ()),
+        *_upper_bound_note(model),
         FigureGrid(tuple(figures), LEGEND),
         _row_table(model.name, ordered),
         *_member_blocks(model.name, ordered),
+    )
+
+
+def _upper_bound_note(model: Model) -> tuple[Block, ...]:
+    """Say how much a stronger attack still found, where the run has tried one."""
+    found = {
+        f"{perturbation_name(line.text('perturbation'))} at {plain(line.number('radius_codes'))} "
+        f"codes, {line.text('detail')}"
+        for row in model.records("robustness")
+        for line in row.records("sanity")
+        if line.text("line") == "a stronger attack finds little more"
+    }
+    if not found:
+        return ()
+    return (
+        Note(f"Robust accuracies are upper bounds. A stronger attack: {'; '.join(sorted(found))}."),
     )
 
 
@@ -90,7 +124,8 @@ def definitions() -> Facts:
 
 
 def _figure_table(title: str, rows: Sequence[RobustnessRow]) -> Table:
-    columns: tuple[str, ...] = ("radius (codes)", "float", "float 95 % low", "float 95 % high")
+    columns: tuple[str, ...] = (f"{rows[0].strength} (codes)", "float")
+    columns += ("float 95 % low", "float 95 % high")
     columns += ("fixed", "fixed 95 % low", "fixed 95 % high", "drop (points)")
     columns += ("drop 95 % low", "drop 95 % high", "null drop (points)", "verdict", "n")
     return Table(title, columns, tuple(_figure_row(row) for row in rows))

@@ -68,7 +68,7 @@ def accuracy_drawing(
         *_side(above, "float", [(r, r.float_accuracy, r.float_ci95) for r in rows], "circle"),
         *_side(above, "fixed", [(r, r.fixed_accuracy, r.fixed_ci95) for r in rows], "square"),
         y_axis(below, steps, "drop (points)"),
-        x_axis(below, labels, "radius (input codes)"),
+        x_axis(below, labels, f"{rows[0].strength} (input codes)"),
         line(below.left, below.y(0.0), below.right, below.y(0.0), "axis"),
         *_null_line(below, rows),
         *_tolerance_line(below, tolerance),
@@ -94,7 +94,7 @@ def _side(
         xy = [(frame.x(row.radius_codes), frame.y(a)) for row, a, _ in known]
         parts.append(polyline(xy, f"{css} line"))
     for row, accuracy, ci in known:
-        tip = f"{css} {percent(accuracy)} at radius {plain(row.radius_codes)}"
+        tip = f"{css} {percent(accuracy)} at {row.strength} {plain(row.radius_codes)}"
         tip += f", 95 % interval {percent_interval(ci)}" if ci else ""
         x, y = frame.x(row.radius_codes), frame.y(accuracy)
         parts.append(mark(x, y, shape, f"{css} mark", tip))
@@ -130,7 +130,7 @@ def _drop_marks(frame: Frame, row: RobustnessRow) -> list[Markup]:
         parts.append(line(x, low, x, high, "whisker"))
         parts.extend(line(x - 4, y, x + 4, y, "whisker") for y in (low, high))
     if row.drop is not None:
-        tip = f"{row.drop_text}, {row.verdict}, at radius {plain(row.radius_codes)}"
+        tip = f"{row.drop_text}, {row.verdict}, at {row.strength} {plain(row.radius_codes)}"
         shape = _SHAPES.get(row.verdict, "circle")
         parts.append(mark(x, frame.y(row.drop), shape, "drop mark", tip))
     return parts

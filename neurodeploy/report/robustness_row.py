@@ -64,6 +64,11 @@ class RobustnessRow:
         return perturbation_name(self.perturbation)
 
     @property
+    def strength(self) -> str:
+        """What the strength in codes is: the radius of a ball, or the spread of noise."""
+        return "standard deviation" if self.perturbation == "gaussian" else "radius"
+
+    @property
     def upper(self) -> float | None:
         """Best known upper limit of the drop: one-sided, else of the interval, else the drop."""
         if self.drop_upper is not None:

@@ -96,8 +96,8 @@ def _robustness_sentence(run: RunFolder, model: Model, rows: Sequence[Robustness
     strengths = [row for row in rows if row.informative]
     found = {v: sum(row.verdict == v for row in rows) for v in ("lost", "undecided")}
     opening = {
-        "survives": f"survives. The drop stays within {limit} at every one of "
-        f"{len(strengths)} informative strengths.",
+        "survives": f"survives. The one-sided 95 % upper limit of the drop is within {limit} at "
+        f"every one of {len(strengths)} informative strengths.",
         "lost": f"is lost. The drop is above {limit} at {found['lost']} of {len(rows)} strengths.",
         "undecided": f"is undecided. At {found['undecided']} of {len(strengths)} informative "
         f"strengths the evidence does not tell whether the drop is within {limit}.",
@@ -109,10 +109,12 @@ def _robustness_sentence(run: RunFolder, model: Model, rows: Sequence[Robustness
 def _worst_sentence(run: RunFolder, row: RobustnessRow) -> str:
     most = run.results.record("threat_model").number("max_code")
     of = f" of {count(most + 1)}" if most else ""
+    one_sided = row.drop_upper
+    limit = f", one-sided 95 % upper limit {points(one_sided)}" if one_sided is not None else ""
     kind = "informative strength" if row.informative else "strength (none is informative)"
     return (
         f"Worst {kind}: lost {percent(row.lost)}, gained {percent(row.gained)}, drop "
-        f"{row.drop_text}, retention {percent(row.retention)}; {row.name} at radius "
+        f"{row.drop_text}{limit}, retention {percent(row.retention)}; {row.name} at {row.strength} "
         f"{plain(row.radius_codes)}{of} codes, n = {count(row.n)}."
     )
 
