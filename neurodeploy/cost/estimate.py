@@ -105,12 +105,24 @@ class CostEstimate:
         text = f"core dynamic energy estimate, {p.status} coefficients (profile {p.id})"
         if p.validation:
             case = p.validation[0]
-            text += f"; {case.summary}. {case.regime}"
+            text += f"; {case.summary}. {case.regime}{self._format_gap()}"
         else:
             text += "; no validation case."
         return text + (
             " Static and management power dominated every measurement of a small network that "
             "was found."
+        )
+
+    def _format_gap(self) -> str:
+        """Say which synapse formats of this network no anchor has tested."""
+        tested = self.profile.validation[0].summary
+        used = sorted({s.synapse_format for s in self.activity.synapses})
+        missing = [name for name in used if f"{name}-format" not in tested]
+        if not missing:
+            return ""
+        return (
+            f" This estimate uses {' and '.join(missing)}-format constants, which the anchor does "
+            "not test."
         )
 
     def summary(self) -> dict[str, Any]:

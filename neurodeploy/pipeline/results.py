@@ -118,6 +118,9 @@ def _assumptions(settings: DeploySettings, calibration: Samples | None, quick: b
         "A tie at the top of the read-out counts as wrong, in accuracy and under attack alike.",
         "Both networks see the same integer input codes; input rounding is no part of the drop.",
         "Points found against either network by any member are replayed on both.",
+        "Robust accuracies are upper bounds: a better attack may find more.",
+        "Each model is one trained network on one split; intervals cover the choice of test "
+        "images, not the training seed.",
         f"Surrogate widths {', '.join(map(str, robustness.widths))} of the threshold; "
         f"{robustness.restarts} restart(s); {robustness.noise_draws} noise draws.",
         "Energy and latency are estimates from counts and sourced constants, not measurements.",

@@ -76,7 +76,7 @@ class Pool:
     @property
     def has_null(self) -> bool:
         """Whether the null line has a second side; an attack without randomness has none."""
-        return self.null_points.shape[0] > 0
+        return bool(self.null_points.shape[0] > 0)
 
     @property
     def is_attack(self) -> bool:

@@ -108,7 +108,10 @@ def _undecided_text(
         )
         needed = [row["needed_n"] for row in open_rows if row["needed_n"]]
         if needed:
-            sentences.append(f"About {max(needed)} images would decide {len(needed)} of them.")
+            sentences.append(
+                f"About {max(needed)} images would give an even chance to decide {len(needed)} of "
+                "them."
+            )
         if len(needed) < len(open_rows):
             sentences.append(
                 f"At {len(open_rows) - len(needed)} the drop is so close to the tolerance that "

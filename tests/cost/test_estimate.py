@@ -213,6 +213,7 @@ def test_wording_is_that_of_an_estimate():
     assert "0.91-1.09x with conv-format constants, 1.36x with sparse-format" in wording
     assert "does not validate sparse, recurrent or input-bound networks" in wording
     assert "measurement already known" in wording
+    assert "uses dense-format constants, which the anchor does not test" in wording
     assert "Static and management power dominated" in wording
 
 

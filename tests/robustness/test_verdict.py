@@ -105,7 +105,7 @@ def test_overall_says_why_in_numbers():
     assert "no strength is informative" in text
     assert "outside 20-90 % at all 3" in text
     _, text = overall([row("survives"), row("undecided", needed_n=977)], 2.0)
-    assert "About 977 images would decide 1 of them." in text
+    assert "About 977 images would give an even chance to decide 1 of them." in text
     assert "Undecided at 1 of 2 informative strengths" in text
     _, text = overall([row("undecided", needed_n=977), row("undecided")], 2.0)
     assert "At 1 the drop is so close to the tolerance" in text
