@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 
 from neurodeploy import __version__
@@ -47,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = parsed.call(parsed)
     except NeurodeployError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
+        return _fail(parsed, str(error), error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
@@ -57,6 +60,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except MemoryError as error:
-        sys.stderr.write(f"error: out of memory: {error}; use fewer samples or steps\n")
-        return 2
+        return _fail(parsed, f"out of memory: {error}; use fewer samples or steps", 2)
+    except OSError as error:
+        # A full disk, a file that vanished: not foreseen where it happened, but no bug either.
+        return _fail(parsed, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+    except Exception as error:  # the last resort: a user never sees a traceback
+        log = _keep_traceback()
+        what = f"internal error: {type(error).__name__}: {error}; please report it with {log}"
+        return _fail(parsed, what, 2)
     return code
+
+
+def _fail(parsed: argparse.Namespace, what: str, exit_code: int) -> int:
+    """Say what went wrong, with --json also as the one document."""
+    sys.stderr.write(f"error: {what}\n")
+    if parsed.json:
+        sys.stdout.write(json.dumps({"error": what, "exit_code": exit_code}, indent=2) + "\n")
+    return exit_code
+
+
+def _keep_traceback() -> str:
+    """Write the traceback of the exception at hand to a file; return its name."""
+    handle, name = tempfile.mkstemp(prefix="neurodeploy-", suffix=".log")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        traceback.print_exc(file=file)
+    return name

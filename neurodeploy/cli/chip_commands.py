@@ -87,9 +87,11 @@ def lava(arguments: argparse.Namespace) -> int:
         if not check.ok:
             console.say(f"  {check.name}: expected {check.expected}, Lava gave {check.found}")
     if not status.available:
+        console.next_step("neurodeploy lava install")
         return 3
     console.say(f"self-test: {sum(c.ok for c in status.checks)} of {len(status.checks)} hold")
     if not status.ok:
+        console.next_step("neurodeploy lava install")
         return 1
     console.next_step("neurodeploy verify NET.h5 --input DATA.npz --against lava")
     return 0

@@ -92,6 +92,7 @@ def verify(arguments: argparse.Namespace) -> int:
     net = load_model(arguments.network, lava_quirks=arguments.lava_quirks).require_fixed()
     samples = load_samples(arguments.input).first(arguments.samples)
     codes = samples.codes(net.encoder, net.n_input)
+    console.findings(samples.out_of_range(net.encoder))
     reference = run_fixed(net, codes, record=("spikes", "u", "v"), threads=arguments.threads)
     with console.progress() as report:
         report("Lava", 0, 1)
@@ -169,7 +170,9 @@ def robustness(arguments: argparse.Namespace) -> int:
             threads=arguments.threads,
             progress=report,
         )
-    console.findings(model.findings)
+    for finding in document["findings"]:
+        if finding["severity"] != "info":
+            console.note(f"{finding['severity']}: {finding['where']}: {finding['what']}")
     console.document(document)
     print_robustness(console, result)
     console.next_step(f"neurodeploy cost NET.h5 --input {arguments.data}")
@@ -216,7 +219,9 @@ def cost(arguments: argparse.Namespace) -> int:
 
     console = Console(arguments.json)
     net = load_model(arguments.network, lava_quirks=arguments.lava_quirks).require_fixed()
-    codes = load_samples(arguments.input).codes(net.encoder, net.n_input)
+    samples = load_samples(arguments.input)
+    codes = samples.codes(net.encoder, net.n_input)
+    console.findings(samples.out_of_range(net.encoder))
     result = estimate(
         fixed_activity(net, codes, arguments.threads), hardware_profiles.parse(net.profile)
     )

@@ -44,6 +44,20 @@ def not_negative(text: str) -> int:
     return value
 
 
+def device(text: str) -> str:
+    """Parse the name of a torch device that exists here."""
+    if text == "cpu":
+        return text  # needs no torch
+    import torch
+
+    try:
+        torch.empty(1, device=text)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(f"{text}: no such device here ({reason})") from None
+    return text
+
+
 def radii(text: str) -> tuple[int, ...]:
     """Parse comma-separated whole numbers."""
     try:
@@ -59,7 +73,9 @@ def common_parser() -> argparse.ArgumentParser:
     group.add_argument("--json", action="store_true", help="one JSON document on standard output")
     group.add_argument("--seed", type=not_negative, default=0, help="seed of everything random")
     group.add_argument("--threads", type=positive, default=None, help="threads (default: all)")
-    group.add_argument("--device", default="cpu", help="torch device of training and attacks")
+    group.add_argument(
+        "--device", type=device, default="cpu", help="torch device of training and attacks"
+    )
     group.add_argument("--strict", action="store_true", help="warnings about the model stop")
     group.add_argument(
         "--lava-quirks",

@@ -12,6 +12,7 @@ from neurodeploy.cli.console import Console, percent
 from neurodeploy.cli.judge_commands import add_evidence_arguments, robustness_settings
 from neurodeploy.cli.model_commands import add_width_arguments, widths
 from neurodeploy.cli.options import contract_options, load_data, positive
+from neurodeploy.errors import InputError
 
 if TYPE_CHECKING:
     from neurodeploy.pipeline.deploy import Outcome
@@ -81,6 +82,11 @@ def deploy(arguments: argparse.Namespace) -> int:
 
     console = Console(arguments.json)
     model = load_model(arguments.model, contract_options(arguments), strict=arguments.strict)
+    if model.fixed is not None:
+        raise InputError(
+            f"{arguments.model}: is quantised already, and deploy starts from the float model; "
+            "give the .nir file"
+        )
     max_code = model.require_network().encoder.max_code
     settings = DeploySettings(
         profile=arguments.profile,
@@ -132,8 +138,9 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
             )
         )
         for finding in facts["findings"]:
-            if finding["severity"] == "error":
-                console.note(f"{deployment.name}: {finding['where']}: {finding['what']}")
+            if finding["severity"] != "info":
+                where = f"{deployment.name}: {finding['where']}"
+                console.note(f"{finding['severity']}: {where}: {finding['what']}")
     header = ("model", "float", "fixed", "robustness", "differ from Lava", "nJ (estimate)")
     console.table(header, rows)
     if not outcome.lava_available:

@@ -16,11 +16,10 @@ import numpy as np
 
 from neurodeploy.errors import FileFormatError, InputError, UnsupportedNodeError
 from neurodeploy.graph.nodes import NODE_TYPES, Node
+from neurodeploy.hdf5_scan import scan_hdf5
 
 #: Largest sum of declared array sizes that is read, in bytes.
 MAX_BYTES = 2**31
-MAX_DEPTH = 12
-MAX_OBJECTS = 100_000
 
 
 def read_nir_file(
@@ -43,7 +42,7 @@ def read_nir_file(
     content = path.read_bytes()
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
-            _prescan(file, str(path), max_bytes)
+            scan_hdf5(file, str(path), max_bytes)
             root = _group(file, "node", str(path))
             nodes = _read_nodes(root, str(path))
             edges = _read_edges(root, str(path))
@@ -53,44 +52,6 @@ def read_nir_file(
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise FileFormatError(f"{path}: is not a readable NIR (HDF5) file: {error}") from error
     return nodes, edges, metadata, content
-
-
-def _prescan(file: h5py.File, where: str, max_bytes: int) -> None:
-    """Walk the links, not the data: refuse what points elsewhere or declares too much."""
-    total, seen = 0, 0
-    stack: list[tuple[h5py.Group, int]] = [(file, 0)]
-    while stack:
-        group, depth = stack.pop()
-        if depth > MAX_DEPTH:
-            raise FileFormatError(f"{where}: groups nest deeper than {MAX_DEPTH} at {group.name}")
-        for name in group:
-            link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                raise FileFormatError(
-                    f"{where}: {group.name}/{name} is a {type(link).__name__}; links are refused"
-                )
-            seen += 1
-            if seen > MAX_OBJECTS:
-                raise FileFormatError(f"{where}: more than {MAX_OBJECTS} objects")
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                stack.append((item, depth + 1))
-            elif isinstance(item, h5py.Dataset):
-                if item.external or item.is_virtual:
-                    raise FileFormatError(f"{where}: {item.name} keeps its data outside the file")
-                total += _declared_bytes(item)
-                if total > max_bytes:
-                    raise FileFormatError(
-                        f"{where}: {item.name} brings the declared size to {total} bytes, "
-                        f"more than the limit of {max_bytes}"
-                    )
-
-
-def _declared_bytes(item: h5py.Dataset) -> int:
-    size = 1
-    for extent in item.shape or ():
-        size *= int(extent)
-    return size * max(int(item.dtype.itemsize), 1)
 
 
 def _group(parent: h5py.Group, name: str, where: str) -> h5py.Group:

@@ -58,7 +58,8 @@ def _check_node(name: str, node: Node) -> list[Finding]:
     for field, array in arrays.items():
         broken = int((~np.isfinite(array)).sum())
         # An infinite threshold is a neuron that never fires, which NIR allows.
-        if broken and not (field == "v_threshold" and not np.isnan(array).any()):
+        never_fires = field == "v_threshold" and (array[~np.isfinite(array)] == np.inf).all()
+        if broken and not never_fires:
             found.append(
                 _error(name, f"{field}: {broken} of {array.size} values are NaN or infinite")
             )

@@ -11,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError
+from neurodeploy.hdf5_scan import scan_hdf5
+
+#: Largest sum of declared array sizes that is read, in bytes.
+MAX_BYTES = 2**33
 
 
 def read_arrays(path: Path, what: str) -> dict[str, NDArray[Any]]:
@@ -22,8 +26,11 @@ def read_arrays(path: Path, what: str) -> dict[str, NDArray[Any]]:
     Raises
     ------
     FileFormatError
-        If the file is absent, damaged, of another format, or holds pickled objects.
+        If the file is absent, damaged, of another format, holds pickled objects, or declares more
+        than ``MAX_BYTES``.
     """
+    if not path.is_file():
+        raise FileFormatError(f"{path}: no such file")
     if path.suffix not in (".npz", ".h5", ".hdf5"):
         raise FileFormatError(f"{path}: {what} files are .npz or .h5, not {path.suffix!r}")
     try:
@@ -34,8 +41,17 @@ def read_arrays(path: Path, what: str) -> dict[str, NDArray[Any]]:
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     # Opened here: numpy leaves a file open that turns out to be damaged.
-    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+    with path.open("rb") as raw:
+        archive = np.load(raw, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise FileFormatError(f"{path}: is one unnamed array (.npy); write it with numpy.savez")
+        with archive as file:
+            declared = sum(entry.file_size for entry in file.zip.infolist())
+            if declared > MAX_BYTES:
+                raise FileFormatError(
+                    f"{path}: declares {declared} bytes, more than the limit of {MAX_BYTES}"
+                )
+            return {key: file[key] for key in file.files}
 
 
 def _read_h5(path: Path) -> dict[str, NDArray[Any]]:
@@ -47,5 +63,6 @@ def _read_h5(path: Path) -> dict[str, NDArray[Any]]:
             arrays[name] = np.array(value.decode() if isinstance(value, bytes) else value)
 
     with h5py.File(path, "r") as file:
+        scan_hdf5(file, str(path), MAX_BYTES)
         file.visititems(visit)
     return arrays

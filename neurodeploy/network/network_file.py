@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, NeurodeployError
 from neurodeploy.files import content_hash, replacing
+from neurodeploy.hdf5_scan import scan_hdf5
 from neurodeploy.network.encoding import ConstantEncoder, Readout
 from neurodeploy.network.fixed import FixedPointNetwork, FixedPopulation, FixedSynapse
 
 NETWORK_SCHEMA = 1
+#: Largest sum of declared array sizes that is read, in bytes.
+MAX_BYTES = 2**31
 _KIND = "neurodeploy fixed-point network"
 _POPULATION_ARRAYS = ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init")
 
@@ -48,6 +51,7 @@ def load_network(path: str | Path) -> FixedPointNetwork:
     """
     try:
         with h5py.File(path, "r") as file:
+            scan_hdf5(file, str(path), MAX_BYTES)
             if file.attrs.get("kind") != _KIND:
                 raise FileFormatError(f"{path}: is not a NET.h5 of neurodeploy")
             if int(file.attrs["schema"]) != NETWORK_SCHEMA:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, InputError, ShapeError
 from neurodeploy.files import replacing, sample_hashes
+from neurodeploy.findings import Finding
 from neurodeploy.network.array_file import read_arrays
 from neurodeploy.network.arrays import frozen
 from neurodeploy.network.encoding import ConstantEncoder
@@ -24,8 +26,8 @@ class Samples:
 
     def __post_init__(self) -> None:
         """Flatten the images and check them."""
-        images = np.asarray(self.images, dtype=np.float64)
-        labels = np.asarray(self.labels)
+        images, labels = _numbers("images", self.images), _numbers("y", self.labels)
+        images = images.astype(np.float64)
         if images.ndim < 2 or images.shape[0] == 0 or images[0].size == 0:
             raise ShapeError(
                 f"images: shape {images.shape}; needs [B, ...] with at least one image"
@@ -34,8 +36,9 @@ class Samples:
             raise InputError("images: contain NaN or infinity; clean the data first")
         if labels.shape != (images.shape[0],):
             raise ShapeError(f"y: shape {labels.shape} does not fit {images.shape[0]} images")
-        if labels.dtype.kind not in "iu" and (labels != np.trunc(labels)).any():
-            raise InputError(f"y: labels must be whole numbers, found dtype {labels.dtype}")
+        whole = np.isfinite(labels) & (labels == np.trunc(labels)) & (np.abs(labels) < 2.0**31)
+        if not whole.all():
+            raise InputError(f"y: labels must be whole numbers, found {float(labels[~whole][0]):g}")
         flat = images.reshape(images.shape[0], -1)
         object.__setattr__(self, "images", frozen(flat))
         object.__setattr__(self, "labels", frozen(labels.astype(np.int64)))
@@ -48,6 +51,30 @@ class Samples:
         """Return the first ``n`` samples (all if there are fewer)."""
         return Samples(self.images[:n], self.labels[:n])
 
+    def out_of_range(self, encoder: ConstantEncoder) -> tuple[Finding, ...]:
+        """Return a warning that counts the values which encoding clips; none if it clips none."""
+        # Rounding to a code may leave the range by half a step; that is no clipping.
+        margin = encoder.step / 2
+        low, high = float(self.images.min()), float(self.images.max())
+        beyond = (self.images < encoder.low - margin) | (self.images > encoder.high + margin)
+        if not beyond.any():
+            return ()
+        count, total = int(beyond.sum()), self.images.size
+        text = (
+            f"{count} of {total} values ({count / total:.1%}) lie outside the encoder's range "
+            f"{encoder.low:g}..{encoder.high:g} and are clipped (data: {low:g}..{high:g})"
+        )
+        remedy = "scale the images to that range, or correct the model's encoder range"
+        numbers = {"clipped": count, "values": total, "lowest": low, "highest": high}
+        return (Finding("warning", "images", text, remedy, numbers),)
+
+    def misfit_labels(self, classes: int) -> str:
+        """Return what is wrong with the labels for ``classes`` outputs, or an empty string."""
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low >= 0 and high < classes:
+            return ""
+        return f"y: labels {low}..{high} do not fit {classes} outputs (0..{classes - 1})"
+
     def codes(self, encoder: ConstantEncoder, n_input: int) -> NDArray[np.int32]:
         """Encode the images; ShapeError if an image does not have ``n_input`` values."""
         if self.images.shape[1] != n_input:
@@ -59,6 +86,13 @@ class Samples:
     def hashes(self, encoder: ConstantEncoder) -> tuple[str, ...]:
         """Hash each sample's codes, so that the same image always has one hash."""
         return sample_hashes(encoder.encode(self.images))
+
+
+def _numbers(name: str, values: Any) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name}: holds {array.dtype}, needs real numbers")
+    return array
 
 
 def load_samples(path: str | Path) -> Samples:

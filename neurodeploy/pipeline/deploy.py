@@ -6,9 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurodeploy import hardware_profiles
 from neurodeploy.errors import InputError
 from neurodeploy.network import Samples
-from neurodeploy.pipeline.deployment import Deployment, deploy_model
+from neurodeploy.pipeline.deployment import Deployment, check_test_data, deploy_model
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.results import write_results
 from neurodeploy.pipeline.settings import DeploySettings, StageProgress, quick
@@ -80,9 +81,12 @@ def deploy(
         Fewer samples and radii; the results are marked.
     """
     folder = Path(out)
-    make_folder(folder)
     if quick_run:
         settings, test = quick(settings), test.first(QUICK_SAMPLES)
+    # Before the folder: a mistake in the data leaves nothing behind.
+    check_test_data(test, model.require_network(), settings.robustness)
+    hardware_profiles.load(settings.profile)
+    make_folder(folder)
     deployment = deploy_model(model, test, calibration, settings, folder, progress=progress)
     report = write_results(
         folder,

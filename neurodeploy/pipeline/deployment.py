@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from neurodeploy import hardware_profiles
-from neurodeploy.errors import ShapeError
+from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.files import file_hash, replacing
 from neurodeploy.network import (
     FixedPointNetwork,
@@ -23,7 +23,13 @@ from neurodeploy.pipeline.model import Model, quantized
 from neurodeploy.pipeline.running_cost import measure_cost
 from neurodeploy.pipeline.settings import DeploySettings, StageProgress
 from neurodeploy.quantization import describe_populations, describe_synapses
-from neurodeploy.robustness import RobustnessResult, check_overlap, evaluate, save_evidence
+from neurodeploy.robustness import (
+    RobustnessConfig,
+    RobustnessResult,
+    check_overlap,
+    evaluate,
+    save_evidence,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +98,11 @@ def deploy_model(
     """
     report = progress or (lambda stage, done, total: None)
     report("quantise", 0, 1)
+    check_test_data(test, model.require_network(), settings.robustness)
     model = quantized(model, settings.profile, settings.quantize, calibration)
     network, net = model.require_network(), model.require_fixed()
     codes = test.codes(network.encoder, network.n_input)
-    _check_labels(test, network)
+    clipped = test.out_of_range(network.encoder)
     overlap = check_overlap(net.calibration, codes, allow=settings.allow_overlap)
     files = _write_model(model, folder)
     report("quantise", 1, 1)
@@ -123,7 +130,7 @@ def deploy_model(
     profile = hardware_profiles.parse(net.profile)
     cost = measure_cost(network, net, codes, result, profile, settings.threads)
     report("cost", 1, 1)
-    findings = (*lava_findings, *result.findings(), *overlap, *model.findings)
+    findings = (*lava_findings, *result.findings(), *overlap, *clipped, *model.findings)
     facts = {
         **_robustness_facts(result),
         "fidelity": {
@@ -162,13 +169,16 @@ def _write_model(model: Model, folder: Path) -> dict[str, Any]:
     }
 
 
-def _check_labels(test: Samples, network: Network) -> None:
-    classes = network.population(network.readout.population).size
-    low, high = int(test.labels.min()), int(test.labels.max())
-    if low < 0 or high >= classes:
-        raise ShapeError(
-            f"y: labels {low}..{high} do not fit the {classes} outputs of "
-            f"{network.readout.population!r}"
+def check_test_data(test: Samples, network: Network, config: RobustnessConfig) -> None:
+    """Raise before anything runs or is written if labels or radii cannot fit the network."""
+    misfit = test.misfit_labels(network.population(network.readout.population).size)
+    if misfit:
+        raise ShapeError(f"{misfit} of {network.readout.population!r}")
+    widest, highest = max(config.radii_codes), network.encoder.max_code
+    if widest > highest:
+        raise InputError(
+            f"radius {widest} codes is larger than the whole range 0..{highest}; choose smaller "
+            "radii (--radii)"
         )
 
 

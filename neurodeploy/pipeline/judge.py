@@ -8,6 +8,7 @@ from typing import Any
 from neurodeploy.files import write_json
 from neurodeploy.network import Samples, network_hash
 from neurodeploy.pipeline.deploy import QUICK_SAMPLES, make_folder
+from neurodeploy.pipeline.deployment import check_test_data
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.results import versions
 from neurodeploy.pipeline.settings import StageProgress, quick_robustness
@@ -42,7 +43,9 @@ def judge_robustness(
     if quick_run:
         config, test = quick_robustness(config), test.first(QUICK_SAMPLES)
     network, net = model.require_network(), model.require_fixed()
+    check_test_data(test, network, config)
     codes = test.codes(network.encoder, network.n_input)
+    clipped = test.out_of_range(network.encoder)
     overlap = check_overlap(net.calibration, codes, allow=allow_overlap)
     make_folder(folder)
     report = progress or (lambda stage, done, total: None)
@@ -66,7 +69,9 @@ def judge_robustness(
         "versions": versions(),
         "n": len(test),
         **result.as_dict(),
-        "findings": [f.as_dict() for f in (*result.findings(), *overlap, *model.findings)],
+        "findings": [
+            f.as_dict() for f in (*result.findings(), *overlap, *clipped, *model.findings)
+        ],
     }
     write_json(folder / "robustness.json", document)
     return result, document

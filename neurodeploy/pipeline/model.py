@@ -100,13 +100,18 @@ def quantized(
     """
     network = model.require_network()
     codes: NDArray[Any] | None = None
+    clipped: tuple[Finding, ...] = ()
     hashes: tuple[str, ...] = ()
     if calibration is not None:
         codes = calibration.codes(network.encoder, network.n_input)
         hashes = calibration.hashes(network.encoder)
+        clipped = tuple(
+            dataclasses.replace(f, where=f"calibration {f.where}")
+            for f in calibration.out_of_range(network.encoder)
+        )
     chip = hardware_profiles.load(str(profile))
     fixed, findings = quantize(network, chip, config, calibration=codes, calibration_hashes=hashes)
-    return dataclasses.replace(model, fixed=fixed, findings=(*model.findings, *findings))
+    return dataclasses.replace(model, fixed=fixed, findings=(*model.findings, *clipped, *findings))
 
 
 def _load_fixed(path: Path, options: Contract | None, lava_quirks: bool) -> Model:

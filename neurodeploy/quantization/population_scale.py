@@ -66,7 +66,7 @@ def demand_of(
     # The bias counts as input: with a gain it is multiplied too, and it may move to a synapse.
     per_step = (total + np.abs(bias)) * gain_max
     keep = 1.0 - population.decay_v
-    held = np.array([float((abs(k) ** np.arange(steps)).sum()) for k in keep])
+    held = _geometric_sum(np.abs(keep), steps)
     start = np.abs(population.v_init - population.v_reset)
     finite = np.isfinite(population.v_threshold)
     threshold = np.abs(population.v_threshold - population.v_reset)[finite].max(initial=0.0)
@@ -77,6 +77,14 @@ def demand_of(
         bias=float(np.abs(bias).max(initial=0.0)) if population.gain is None else 0.0,
         v_seen=v_seen,
     )
+
+
+def _geometric_sum(ratio: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return ``1 + ratio + ... + ratio**(count - 1)`` for ratios in 0..1."""
+    rest = np.where(ratio < 1.0, 1.0 - ratio, 1.0)
+    # log1p and expm1 keep the digits where the ratio is close to 1.
+    decayed = -np.expm1(count * np.log1p(-np.minimum(rest, 1.0 - 2.0**-53)))
+    return np.where(ratio < 1.0, decayed / rest, float(count))
 
 
 def choose_scale(where: str, demand: Demand, exponents: Sequence[int]) -> tuple[int, bool]:

@@ -211,9 +211,10 @@ def _round_weights(
         if not after.mantissa.any():
             raise RangeError(
                 f"{where}: its weights (up to {np.abs(weight).max():.4g} per spike or code) "
-                f"vanish beside threshold ({demand.threshold:.4g}), bias ({demand.bias:.4g}) or "
-                f"synaptic sum (up to {demand.a_bound:.4g}): the chip's weight exponents do not "
-                "reach so far down; rescale the layer, or use fewer encoder bits"
+                f"vanish beside threshold ({demand.threshold:.4g}), bias ({demand.bias:.4g}), "
+                f"synaptic sum (up to {demand.a_bound:.4g}) or membrane (up to "
+                f"{demand.v_bound:.4g}): the chip's weight exponents do not reach so far down; "
+                "rescale the layer, use fewer encoder bits or steps, or give --calibration data"
             )
         lost, error = before.exponent - after.exponent, after.rms_error / np.abs(weight).max()
         text = (

@@ -249,3 +249,94 @@ def test_profiles_print_every_value_with_its_source(capsys):
     assert all(row["source"] and row["unit"] and row["grade"] in "AB" for row in numbers)
     # What is unknown says why instead of naming a source.
     assert all(row["source"] or row["note"] for row in rows)
+
+
+def test_a_mistake_is_one_json_document_too(tmp_path, capsys):
+    assert call("inspect", tmp_path / "absent.nir", "--json") == 2
+    output = capsys.readouterr()
+    document = json.loads(output.out)
+    assert document["exit_code"] == 2
+    assert "no such file" in document["error"]
+    assert output.err.startswith("error: ")
+
+
+def test_an_unforeseen_error_keeps_its_traceback_in_a_log(files, monkeypatch, capsys):
+    from pathlib import Path
+
+    from neurodeploy.pipeline import model
+
+    def broken(*_, **__):
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(model, "load_model", broken)
+    assert call("quantize", files["model"], "--profile", "loihi2", "--out", "n.h5") == 2
+    error = capsys.readouterr().err
+    assert "internal error: ZeroDivisionError: planted" in error
+    assert "Traceback" not in error
+    log = Path(error.rsplit(" ", 1)[1].strip())
+    assert "planted" in log.read_text()
+    log.unlink()
+
+
+def test_a_full_disk_is_an_error_and_no_bug(files, monkeypatch, capsys):
+    from neurodeploy.pipeline import model
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "net.h5")
+
+    monkeypatch.setattr(model, "load_model", full)
+    assert call("quantize", files["model"], "--profile", "loihi2", "--out", "n.h5") == 2
+    assert capsys.readouterr().err == "error: net.h5: No space left on device\n"
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_a_device_that_is_not_there_is_a_usage_error(files, device, capsys):
+    with pytest.raises(SystemExit) as stop:
+        call(
+            "robustness", files["model"], "--data", files["test"], "--out", "o", "--device", device
+        )
+    assert stop.value.code == 2
+    assert "no such device here" in capsys.readouterr().err
+
+
+def test_images_outside_the_encoders_range_are_warned_of(files, network, capsys):
+    data = files["dir"] / "wide.npz"
+    np.savez(data, images=np.full((3, 4, 4), 16, dtype=np.uint8), y=np.zeros(3))
+    out = files["dir"] / "t.npz"
+    assert call("run", network, "--input", data, "--backend", "fixed", "--out", out) == 0
+    assert "48 of 48 values (100.0%) lie outside" in capsys.readouterr().err
+
+
+def test_labels_that_no_output_stands_for_give_no_accuracy(files, network, capsys):
+    data = files["dir"] / "labels.npz"
+    np.savez(data, images=np.zeros((3, 4, 4)), y=np.full(3, N_OUT))
+    out = files["dir"] / "t.npz"
+    arguments = ("--input", data, "--backend", "fixed", "--out", out, "--json")
+    assert call("run", network, *arguments) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["accuracy"] is None
+    assert f"labels {N_OUT}..{N_OUT} do not fit {N_OUT} outputs" in output.err
+
+
+def test_a_mistake_in_the_data_leaves_no_folder(files, capsys):
+    out = files["dir"] / "results"
+    data = files["dir"] / "labels.npz"
+    np.savez(data, images=np.zeros((3, 4, 4)), y=np.full(3, N_OUT))
+    arguments = ("--data", data, "--profile", "loihi2", "--out", out)
+    assert call("deploy", files["model"], *arguments) == 2
+    arguments = ("--data", files["test"], "--profile", "loihi2", "--out", out, "--radii", "9,999")
+    assert call("deploy", files["model"], *arguments) == 2
+    assert "radius 999 codes is larger than the whole range 0..255" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_deploy_wants_the_float_model(files, network, capsys):
+    arguments = ("--data", files["test"], "--profile", "loihi2", "--out", files["dir"] / "results")
+    assert call("deploy", network, *arguments) == 2
+    assert "give the .nir file" in capsys.readouterr().err
+
+
+def test_a_billion_steps_are_bounded_without_stepping(files, capsys):
+    arguments = ("--profile", "loihi2", "--out", files["dir"] / "n.h5", "--steps", 10**9)
+    assert call("quantize", files["model"], *arguments) == 2
+    assert "membrane (up to" in capsys.readouterr().err

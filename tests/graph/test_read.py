@@ -242,3 +242,18 @@ REFERENCE = Path(
 def test_files_of_the_nir_paper_read(name):
     graph, _ = read(REFERENCE / "nir_paper" / name, Contract(dt=1e-4, steps=100))
     assert any(isinstance(node, LIF) for node in graph.nodes.values())
+
+
+@pytest.mark.parametrize(("value", "valid"), [(np.inf, True), (-np.inf, False), (np.nan, False)])
+def test_a_threshold_may_be_out_of_reach_but_not_always_exceeded(tmp_path, value, valid):
+    nodes = {
+        "input": nir.Input({"input": np.array([2])}),
+        "lif": lif(v_threshold=np.array([1.0, value])),
+        "output": nir.Output({"output": np.array([2])}),
+    }
+    path = write(tmp_path / "net.nir", nodes)
+    if valid:
+        read(path, FULL)
+    else:
+        with pytest.raises(InputError, match="v_threshold: 1 of 2 values"):
+            read(path, FULL)

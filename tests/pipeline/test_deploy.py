@@ -151,7 +151,7 @@ def test_the_same_seed_gives_the_same_numbers(files, tmp_path, monkeypatch, outc
 
 def test_labels_outside_the_classes_are_refused(files, tmp_path):
     bad = Samples(files["test"].images, np.full(len(files["test"]), 7))
-    with pytest.raises(ShapeError, match=r"labels 7\.\.7 do not fit the 4 outputs"):
+    with pytest.raises(ShapeError, match=r"labels 7\.\.7 do not fit 4 outputs"):
         nd.deploy(nd.read(files["model"]), bad, out=tmp_path, quick=True)
 
 

@@ -308,3 +308,12 @@ def test_thresholds_lost_beside_a_huge_membrane_are_a_finding():
     threshold = np.full(network.populations[0].size, 1e-4)
     _, findings = quantize(first_layer(network, v_threshold=threshold), LOIHI2)
     assert any("thresholds are rounded" in f.what for f in findings)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 30, 1000])
+def test_the_bound_of_a_leaky_membrane_is_a_geometric_sum(steps):
+    from neurodeploy.quantization.population_scale import _geometric_sum
+
+    ratio = np.array([0.0, 1e-17, 0.3, 0.999, 1 - 2.0**-52, 1.0])
+    literal = (ratio[:, None] ** np.arange(steps)).sum(axis=1)
+    np.testing.assert_allclose(_geometric_sum(ratio, steps), literal, rtol=1e-12)
