@@ -13,7 +13,7 @@ from neurodeploy.errors import InputError
 _PGD = re.compile(r"pgd([1-9][0-9]{0,3})")
 
 
-def perturbation(name: str, restarts: int = 1) -> Attack:
+def perturbation(name: str, restarts: int = 2) -> Attack:
     """Return the perturbation called ``name``: ``gaussian``, ``fgsm`` or ``pgd<steps>``.
 
     ``restarts`` holds for the attacks that have random starts.

@@ -29,7 +29,7 @@ class RobustnessConfig:
         Surrogate widths, in thresholds; each gradient attack runs with each of them. One width
         alone can make a network look robust that is not.
     restarts : int
-        Random starts of each PGD.
+        Random starts of each PGD; cross-entropy and margin loss take turns.
     noise_draws : int
         Draws of the noise; a network is robust on a sample if it is right on all of them.
     null_seed : int or None
@@ -43,7 +43,7 @@ class RobustnessConfig:
     perturbations: tuple[str, ...] = ("gaussian", "fgsm", "pgd20")
     radii_codes: tuple[int, ...] = (13, 26, 38, 51, 77)
     widths: tuple[float, ...] = (1.0, 2.0)
-    restarts: int = 1
+    restarts: int = 2
     noise_draws: int = 4
     seed: int = 0
     null_seed: int | None = None

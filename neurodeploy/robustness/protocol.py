@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from neurodeploy.attacks import PGD, Attack, Classifier, perturbation
 from neurodeploy.attacks.classifier import checked
-from neurodeploy.attacks.gradient import Loss
 from neurodeploy.errors import InputError
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.robustness.classifiers import NetworkClassifier
@@ -199,9 +198,8 @@ def _build(
 
 
 def _stronger(attack: PGD) -> PGD:
-    """Return twice the steps, three times the restarts, and the loss that was not used."""
-    other: Loss = "margin" if attack.loss == "cross_entropy" else "cross_entropy"
-    return PGD(2 * attack.steps, attack.step_share, 3 * attack.restarts, other)
+    """Return the same attack with twice the steps and three times the restarts."""
+    return PGD(2 * attack.steps, attack.step_share, 3 * attack.restarts, attack.losses)
 
 
 def _telling(pools: tuple[Pool, ...], name: str) -> Pool:

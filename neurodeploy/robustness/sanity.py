@@ -109,7 +109,7 @@ def large_radius_lines(pool: Pool) -> tuple[SanityLine, ...]:
 def stronger_lines(pool: Pool, stronger: Pool) -> tuple[SanityLine, ...]:
     """Return the lines "a stronger attack finds little more": robust accuracies are upper bounds.
 
-    ``stronger`` is an attack at the same radius with more steps and restarts and another loss.
+    ``stronger`` is an attack at the same radius with more steps and restarts.
     Two runs of one attack agree long before either has found all there is; this line tells more.
     """
     lines = []
@@ -119,7 +119,7 @@ def stronger_lines(pool: Pool, stronger: Pool) -> tuple[SanityLine, ...]:
         more = _points(before) - _points(after)
         detail = (
             f"{side}: {_points(before):.1f} %, and {_points(after):.1f} % with the points of "
-            f"{stronger.perturbation} (other loss, more restarts) too: {more:.1f} points less"
+            f"{stronger.perturbation} (three times the restarts) too: {more:.1f} points less"
         )
         # Counted, not subtracted, so that 5 points are 5 points.
         ok = _points(before & ~after) <= MORE_POINTS

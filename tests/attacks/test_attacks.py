@@ -88,7 +88,7 @@ def test_pgd_is_exact_on_two_linear_classes(radius, loss):
     classifier = random_linear(1, 4, 2, max_code=15, largest=3)
     codes, labels = samples(2, classifier, 60, 4)
     labels = np.where(labels < 0, 1, labels)
-    outcome = PGD(loss=loss).run(classifier, codes, labels, radius, 5, 1.0)
+    outcome = PGD(losses=(loss,)).run(classifier, codes, labels, radius, 5, 1.0)
     robust = truly_robust(classifier, codes, labels, radius)
     assert 5 < robust.sum() < 55
     assert (~outcome.found == robust).all()
@@ -111,7 +111,7 @@ def test_pgd_keeps_the_first_wrong_point_else_the_one_of_largest_loss():
     kinds = set()
     for i in range(40):
         spy = Spy(inner)
-        outcome = PGD().run(spy, codes[[i]], labels[[i]], 8, i, 1.0)
+        outcome = PGD(restarts=1).run(spy, codes[[i]], labels[[i]], 8, i, 1.0)
         visited = np.concatenate([points for _, points in spy.asked]).astype(np.int64)
         wrong = np.flatnonzero(inner.predict(visited) != labels[i])
         kinds.add(bool(wrong.size))
@@ -327,3 +327,30 @@ def test_no_samples_is_no_error():
     for attack in ATTACKS:
         outcome = attack.run(random_linear(0, 3, 2), codes, np.zeros(0, np.int64), 3, 0, 1.0)
         assert outcome.codes.shape == (0, 3)
+
+
+def test_steps_of_pgd_shrink_from_far_to_fine():
+    """Class 0 wins everywhere, so every step goes down, by its own size."""
+    spy = Spy(Linear(np.array([[1], [-1]]), np.zeros(2, np.int64), 10_000))
+    codes, label = np.full((1, 1), 5_000, np.int32), np.zeros(1, np.int64)
+    PGD(steps=4, step_share=0.1, restarts=1).run(spy, codes, label, 1_000, 5, 1.0)
+    visited = np.concatenate([points for _, points in spy.asked])[:, 0].astype(np.int64)
+    expected = 1_000 * (0.1 * (1 + np.cos(np.pi * np.arange(4) / 4)) / 2 + 0.01)
+    inside = visited[1:] > 4_000
+    assert inside.sum() >= 2
+    assert (np.abs(-np.diff(visited) - expected)[inside] <= 1).all()
+
+
+def test_losses_take_turns_over_restarts(monkeypatch):
+    seen = []
+
+    def record(classifier, codes, labels, width, loss):
+        seen.append(loss)
+        return loss_gradient(classifier, codes, labels, width, loss)
+
+    monkeypatch.setattr("neurodeploy.attacks.pgd.loss_gradient", record)
+    linear = random_linear(5, 3, 2, max_code=200, largest=3)
+    codes = np.full((1, 3), 100, np.int32)
+    PGD(steps=1, restarts=3).run(linear, codes, linear.predict(codes), 1, 0, 1.0)
+    assert seen == ["cross_entropy", "margin", "cross_entropy"][: len(seen)]
+    assert len(seen) >= 2
