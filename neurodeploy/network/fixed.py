@@ -108,6 +108,8 @@ class FixedPopulation:
         if self.gain is not None:
             gain = np.atleast_1d(np.asarray(self.gain))
             where = f"population {self.name}: gain"
+            if gain.size == 0:
+                raise RangeError(f"{where} has no entry; give at least one")
             object.__setattr__(self, "gain", int_array(where, gain, (gain.size,)))
 
     @property

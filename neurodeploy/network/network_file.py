@@ -15,11 +15,13 @@ from neurodeploy.files import content_hash, replacing
 from neurodeploy.hdf5_scan import scan_hdf5
 from neurodeploy.network.encoding import ConstantEncoder, Readout
 from neurodeploy.network.fixed import FixedPointNetwork, FixedPopulation, FixedSynapse
+from neurodeploy.network.network_header import checked_header
 
 NETWORK_SCHEMA = 1
 #: Largest sum of declared array sizes that is read, in bytes.
 MAX_BYTES = 2**31
 _KIND = "neurodeploy fixed-point network"
+_TEXTS = ("header", "profile", "nir_file")
 _POPULATION_ARRAYS = ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init")
 
 
@@ -69,7 +71,7 @@ def load_network(path: str | Path) -> FixedPointNetwork:
         return _network(arrays)
     except NeurodeployError:
         raise
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
         raise FileFormatError(f"{path}: cannot be read as a NET.h5: {error}") from error
 
 
@@ -135,7 +137,13 @@ def _arrays(net: FixedPointNetwork) -> dict[str, NDArray[Any]]:
 
 
 def _network(arrays: dict[str, NDArray[Any]]) -> FixedPointNetwork:
-    header = json.loads(arrays["header"].tobytes())
+    for name, array in arrays.items():
+        stored_text = name in _TEXTS
+        if array.dtype.kind not in "iu" or (stored_text and array.dtype != np.uint8):
+            raise ValueError(
+                f"{name} holds {array.dtype}, needs {'bytes' if stored_text else 'int32'}"
+            )
+    header = checked_header(json.loads(arrays["header"].tobytes()))
     populations = []
     for index, entry in enumerate(header["populations"]):
         fields: dict[str, Any] = {

@@ -1,0 +1,103 @@
+"""What the header of a NET.h5 may hold: every field, its type and its range.
+
+Ranges are those of the arithmetic, wider than a chip's registers (``neurodeploy.network.legality``
+checks these).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+from neurodeploy.network.encoding import ReadoutKind
+from neurodeploy.network.fixed import FixedKind, SignMode
+
+Check = Callable[[Any], bool]
+
+
+def _whole(low: int, high: int) -> Check:
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high
+
+
+def _number(v: Any) -> bool:
+    return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
+
+
+def _text(v: Any) -> bool:
+    return isinstance(v, str)
+
+
+def _texts(v: Any) -> bool:
+    return isinstance(v, list) and all(isinstance(entry, str) for entry in v)
+
+
+def _one_of(words: tuple[str, ...]) -> Check:
+    return lambda v: isinstance(v, str) and v in words
+
+
+_POPULATION: Mapping[str, Check] = {
+    "name": _text,
+    "nir_nodes": _texts,
+    "kind": _one_of(get_args(FixedKind)),
+    "bias_exp": _whole(0, 31),
+    "latency": _whole(0, 2**20),
+    "scale": lambda v: _number(v) and v > 0,
+    "origin": _number,
+    "gain_shift": _whole(0, 31),
+}
+_SYNAPSE: Mapping[str, Check] = {
+    "name": _text,
+    "source": _text,
+    "target": _text,
+    "weight_exp": _whole(-31, 31),
+    "sign_mode": _one_of(get_args(SignMode)),
+    "weight_bits": _whole(0, 31),
+    "message_bits": _whole(0, 31),
+}
+_ENCODER: Mapping[str, Check] = {
+    "kind": _one_of(("constant",)),
+    "low": _number,
+    "high": _number,
+    "bits": _whole(1, 16),
+}
+_READOUT: Mapping[str, Check] = {"population": _text, "kind": _one_of(get_args(ReadoutKind))}
+_HEADER: Mapping[str, Check] = {
+    "n_input": _whole(1, 2**31 - 1),
+    "steps": _whole(1, 2**31 - 1),
+    "contract": lambda v: isinstance(v, dict),
+    "calibration": _texts,
+    "encoder": lambda v: isinstance(v, dict),
+    "readout": lambda v: isinstance(v, dict),
+    "populations": lambda v: isinstance(v, list) and len(v) > 0,
+    "synapses": lambda v: isinstance(v, list),
+}
+
+
+def checked_header(document: Any) -> dict[str, Any]:
+    """Return ``document`` if it is a header; ValueError names the field that is not.
+
+    Raises
+    ------
+    ValueError
+        For a missing or unknown field, a wrong type, or a number out of range.
+    """
+    header = _checked("header", document, _HEADER)
+    _checked("encoder", header["encoder"], _ENCODER)
+    _checked("readout", header["readout"], _READOUT)
+    for index, entry in enumerate(header["populations"]):
+        _checked(f"populations[{index}]", entry, _POPULATION)
+    for index, entry in enumerate(header["synapses"]):
+        _checked(f"synapses[{index}]", entry, _SYNAPSE)
+    return header
+
+
+def _checked(where: str, entry: Any, fields: Mapping[str, Check]) -> dict[str, Any]:
+    if not isinstance(entry, dict) or set(entry) != set(fields):
+        found = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
+        raise ValueError(f"{where}: has {found}, needs {sorted(fields)}")
+    for name, check in fields.items():
+        if not check(entry[name]):
+            shown = repr(entry[name])
+            raise ValueError(f"{where}: {name} is {shown[:60]}, which it cannot be")
+    return entry
