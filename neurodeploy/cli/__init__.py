@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from neurodeploy import __version__
 from neurodeploy.cli.commands import COMMANDS
@@ -48,6 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; never a traceback for a user's mistake."""
     parsed = build_parser().parse_args(arguments)
+    with _terminable():
+        return _run(parsed)
+
+
+def _run(parsed: argparse.Namespace) -> int:
     try:
         code: int = parsed.call(parsed)
     except NeurodeployError as error:
@@ -69,6 +77,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = f"internal error: {type(error).__name__}: {error}; please report it with {log}"
         return _fail(parsed, what, 2)
     return code
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind like an exception: temporary files and Lava's processes go with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(parsed: argparse.Namespace, what: str, exit_code: int) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 from neurodeploy import hardware_profiles
 from neurodeploy.errors import InputError
 from neurodeploy.network import Samples
-from neurodeploy.pipeline.deployment import Deployment, check_test_data, deploy_model
+from neurodeploy.pipeline.data_checks import check_test_data
+from neurodeploy.pipeline.deployment import Deployment, deploy_model
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.results import write_results
 from neurodeploy.pipeline.settings import DeploySettings, StageProgress, quick

@@ -9,14 +9,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from neurodeploy import hardware_profiles
-from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.files import file_hash, replacing
 from neurodeploy.network import (
     FixedPointNetwork,
-    Network,
     Samples,
     network_hash,
 )
+from neurodeploy.pipeline.data_checks import chance_findings, check_test_data
 from neurodeploy.pipeline.fidelity import Fidelity, check_lava, measure_fidelity
 from neurodeploy.pipeline.figure_arrays import figure_arrays
 from neurodeploy.pipeline.model import Model, quantized
@@ -24,7 +23,6 @@ from neurodeploy.pipeline.running_cost import measure_cost
 from neurodeploy.pipeline.settings import DeploySettings, StageProgress
 from neurodeploy.quantization import describe_populations, describe_synapses
 from neurodeploy.robustness import (
-    RobustnessConfig,
     RobustnessResult,
     check_overlap,
     evaluate,
@@ -130,7 +128,8 @@ def deploy_model(
     profile = hardware_profiles.parse(net.profile)
     cost = measure_cost(network, net, codes, result, profile, settings.threads)
     report("cost", 1, 1)
-    findings = (*lava_findings, *result.findings(), *overlap, *clipped, *model.findings)
+    chance = chance_findings(result, network.population(network.readout.population).size)
+    findings = (*chance, *lava_findings, *result.findings(), *overlap, *clipped, *model.findings)
     facts = {
         **_robustness_facts(result),
         "fidelity": {
@@ -167,19 +166,6 @@ def _write_model(model: Model, folder: Path) -> dict[str, Any]:
         "network": network_name,
         "network_hash": network_hash(net),
     }
-
-
-def check_test_data(test: Samples, network: Network, config: RobustnessConfig) -> None:
-    """Raise before anything runs or is written if labels or radii cannot fit the network."""
-    misfit = test.misfit_labels(network.population(network.readout.population).size)
-    if misfit:
-        raise ShapeError(f"{misfit} of {network.readout.population!r}")
-    widest, highest = max(config.radii_codes), network.encoder.max_code
-    if widest > highest:
-        raise InputError(
-            f"radius {widest} codes is larger than the whole range 0..{highest}; choose smaller "
-            "radii (--radii)"
-        )
 
 
 def _robustness_facts(result: RobustnessResult) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from neurodeploy.files import write_json
 from neurodeploy.network import Samples, network_hash
+from neurodeploy.pipeline.data_checks import chance_findings, check_test_data
 from neurodeploy.pipeline.deploy import QUICK_SAMPLES, make_folder
-from neurodeploy.pipeline.deployment import check_test_data
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.results import versions
 from neurodeploy.pipeline.settings import StageProgress, quick_robustness
@@ -59,6 +59,7 @@ def judge_robustness(
         device=device,
         threads=threads,
     )
+    chance = chance_findings(result, network.population(network.readout.population).size)
     save_evidence(folder / "evidence.npz", result.evidence)
     document = {
         "schema": 1,
@@ -70,7 +71,7 @@ def judge_robustness(
         "n": len(test),
         **result.as_dict(),
         "findings": [
-            f.as_dict() for f in (*result.findings(), *overlap, *clipped, *model.findings)
+            f.as_dict() for f in (*chance, *result.findings(), *overlap, *clipped, *model.findings)
         ],
     }
     write_json(folder / "robustness.json", document)

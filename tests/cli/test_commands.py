@@ -340,3 +340,26 @@ def test_a_billion_steps_are_bounded_without_stepping(files, capsys):
     arguments = ("--profile", "loihi2", "--out", files["dir"] / "n.h5", "--steps", 10**9)
     assert call("quantize", files["model"], *arguments) == 2
     assert "membrane (up to" in capsys.readouterr().err
+
+
+def test_a_terminated_command_removes_its_temporary_files(files):
+    """SIGTERM, as a batch system sends it, unwinds like an exception."""
+    program = (
+        "import os, signal, sys\n"
+        "from neurodeploy.cli import main\n"
+        "from neurodeploy.files import replacing\n"
+        "from neurodeploy.pipeline import model\n"
+        "def hang(*_, **__):\n"
+        "    with replacing('net.h5'):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        signal.pause()\n"
+        "model.load_model = hang\n"
+        "sys.exit(main(['quantize', 'x.nir', '--profile', 'loihi2', '--out', 'n.h5']))\n"
+    )
+    folder = files["dir"] / "terminated"
+    folder.mkdir()
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, timeout=60, check=False, capture_output=True
+    )
+    assert ended.returncode == 143
+    assert list(folder.iterdir()) == []

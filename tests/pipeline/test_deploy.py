@@ -193,3 +193,22 @@ def test_a_users_model_goes_the_whole_way_with_real_lava(files, tmp_path):
     assert check["samples"] == 16
     assert check["mismatches"] == 0
     assert check["compared"] == 16 * 6 * (3 * 12 + 3 * 4)
+
+
+def test_an_accuracy_near_chance_is_the_first_finding(files, tmp_path, monkeypatch):
+    answer(monkeypatch, AgreeingLava())
+    labels = (np.asarray(files["test"].labels) + 1) % 4
+    wrong = Samples(files["test"].images, labels)
+    outcome = nd.deploy(nd.read(files["model"]), wrong, out=tmp_path, quick=True)
+    finding = outcome.deployments[0].facts["findings"][0]
+    assert finding["where"] == "test data"
+    assert "0.0% of the test samples" in finding["what"]
+    assert "25.0%" in finding["what"]
+
+
+def test_clipped_images_are_a_finding(files, tmp_path, monkeypatch):
+    answer(monkeypatch, AgreeingLava())
+    wide = Samples(files["test"].images * 16, files["test"].labels)
+    outcome = nd.deploy(nd.read(files["model"]), wide, out=tmp_path, quick=True)
+    texts = [f["what"] for f in outcome.deployments[0].facts["findings"]]
+    assert any("are clipped" in text for text in texts)

@@ -1,0 +1,41 @@
+"""Do the test data belong to the model: labels, radii, and an accuracy above chance."""
+
+from __future__ import annotations
+
+from neurodeploy.errors import InputError, ShapeError
+from neurodeploy.findings import Finding
+from neurodeploy.network import Network, Samples
+from neurodeploy.robustness import RobustnessConfig, RobustnessResult
+
+#: A float accuracy below this many times chance is no evidence about anything.
+_CHANCE = 1.5
+
+
+def check_test_data(test: Samples, network: Network, config: RobustnessConfig) -> None:
+    """Raise before anything runs or is written if labels or radii cannot fit the network."""
+    misfit = test.misfit_labels(network.population(network.readout.population).size)
+    if misfit:
+        raise ShapeError(f"{misfit} of {network.readout.population!r}")
+    widest, highest = max(config.radii_codes), network.encoder.max_code
+    if widest > highest:
+        raise InputError(
+            f"radius {widest} codes is larger than the whole range 0..{highest}; choose smaller "
+            "radii (--radii)"
+        )
+
+
+def chance_findings(result: RobustnessResult, classes: int) -> tuple[Finding, ...]:
+    """Warn where the float network does little better than guessing on the test data."""
+    accuracy = float(result.as_dict()["clean_accuracy"]["float"])
+    if classes < 2 or accuracy > _CHANCE / classes:
+        return ()
+    text = (
+        f"the float network is right on {accuracy:.1%} of the test samples; guessing among "
+        f"{classes} classes gives {1 / classes:.1%}"
+    )
+    remedy = (
+        "check that labels, input range and read-out are those of this model before reading "
+        "anything else"
+    )
+    numbers = {"accuracy": accuracy, "chance": 1 / classes}
+    return (Finding("warning", "test data", text, remedy, numbers),)
