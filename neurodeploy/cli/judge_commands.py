@@ -31,6 +31,8 @@ def compare(arguments: argparse.Namespace) -> int:
 
     console = Console(arguments.json)
     a, b = Traces.load(arguments.a), Traces.load(arguments.b)
+    if a.meta.get("input_hash") != b.meta.get("input_hash"):
+        console.note("warning: the two runs had different input, so differences mean little")
     comparison = compare_traces(a, b, scaled=a.meta.get("backend") != b.meta.get("backend"))
     spikes = [r for r in comparison.records if r.quantity == "spikes"]
     holds = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy.cli.console import Console
-from neurodeploy.cli.options import contract_options, load_data, positive, quantities
+from neurodeploy.cli.options import check_output, contract_options, load_data, positive, quantities
 from neurodeploy.errors import InputError
 
 
@@ -76,6 +76,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     console = Console(arguments.json)
     if Path(arguments.out).suffix not in (".h5", ".hdf5"):
         raise InputError(f"--out {arguments.out}: a network file ends in .h5")
+    check_output(arguments.out, arguments.model, arguments.calibration)
     model = load_model(arguments.model, contract_options(arguments), strict=arguments.strict)
     model = quantized(model, arguments.profile, widths(arguments), load_data(arguments.calibration))
     net = model.require_fixed()
@@ -162,6 +163,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console(arguments.json)
     if Path(arguments.out).suffix not in (".npz", ".h5"):
         raise InputError(f"--out {arguments.out}: traces are written as .npz or .h5")
+    check_output(arguments.out, arguments.model, arguments.input, arguments.calibration)
     model = model_for(arguments, arguments.backend)
     samples = load_samples(arguments.input)
     samples = samples.first(arguments.samples) if arguments.samples else samples

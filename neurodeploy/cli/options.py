@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neurodeploy.errors import InputError
+
 if TYPE_CHECKING:
     from neurodeploy.graph import Contract
     from neurodeploy.network import Quantity, Samples
@@ -101,6 +103,13 @@ def contract_options(arguments: argparse.Namespace) -> Contract:
     names = {f.name for f in fields(Contract)}
     given = {key: value for key, value in vars(arguments).items() if key in names}
     return Contract(**given)
+
+
+def check_output(out: str, *inputs: str | None) -> None:
+    """Raise InputError if the file to write is one of the files to read."""
+    for path in inputs:
+        if path is not None and Path(out).resolve() == Path(path).resolve():
+            raise InputError(f"--out {out}: would replace an input; give another name")
 
 
 def load_data(path: str | None) -> Samples | None:

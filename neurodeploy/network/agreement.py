@@ -126,7 +126,9 @@ def _compare_record(key: str, a: Traces, b: Traces, scaled: bool) -> RecordAgree
 
 def _membrane(traces: Traces, population: str, values: NDArray[Any]) -> NDArray[np.float64]:
     """Return states in membrane units of the float network."""
-    entry = traces.meta["populations"][population]
+    entry = traces.meta.get("populations", {}).get(population)
+    if entry is None:
+        raise InputError(f"traces: meta gives no scale for {population!r}; record them again")
     return np.asarray(values / float(entry["scale"]) + float(entry.get("origin", 0.0)))
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 import h5py
@@ -17,7 +17,7 @@ from neurodeploy.errors import FileFormatError, InputError
 from neurodeploy.files import replacing
 from neurodeploy.network.array_file import read_arrays
 from neurodeploy.network.arrays import frozen
-from neurodeploy.network.encoding import Readout
+from neurodeploy.network.encoding import Readout, ReadoutKind
 
 TRACES_SCHEMA = 1
 Quantity = Literal["spikes", "u", "v", "v_pre"]
@@ -64,6 +64,8 @@ class Traces:
 
     def scores(self) -> NDArray[Any]:
         """Return the read-out of each sample, [B, classes], as ``meta["readout"]["kind"]`` says."""
+        if "readout" not in self.meta:
+            raise InputError("traces: meta names no read-out, so there are no scores")
         return read_out(self.output, self.meta["readout"]["kind"])
 
     def save(self, path: str | Path) -> None:
@@ -102,10 +104,19 @@ class Traces:
             output = arrays.pop("output")
         except (KeyError, ValueError) as error:
             raise FileFormatError(f"{path}: is not a traces file: {error}") from error
-        if meta.get("schema") != TRACES_SCHEMA:
+        schema = meta.get("schema") if isinstance(meta, dict) else None
+        if schema != TRACES_SCHEMA:
             raise FileFormatError(
-                f"{path}: traces schema {meta.get('schema')}; this version reads {TRACES_SCHEMA}"
+                f"{path}: traces schema {schema}; this version reads {TRACES_SCHEMA}"
             )
+        _check_meta(path, meta)
+        for key, array in {**arrays, "output": output}.items():
+            axes = 1 if key.startswith("counts/") else 3
+            if array.dtype.kind not in "biuf" or array.ndim != axes or array.size == 0:
+                raise FileFormatError(
+                    f"{path}: {key} is {array.dtype} of shape {array.shape}, needs numbers with "
+                    f"{axes} axes"
+                )
         counts = {
             key.removeprefix("counts/"): array
             for key, array in arrays.items()
@@ -113,6 +124,16 @@ class Traces:
         }
         records = {key: a for key, a in arrays.items() if not key.startswith("counts/")}
         return Traces(output, records, counts, meta)
+
+
+def _check_meta(path: Path, meta: Mapping[str, Any]) -> None:
+    """Raise FileFormatError where a field that readers rely on is there but of another type."""
+    readout, populations = meta.get("readout", {"kind": "sum"}), meta.get("populations", {})
+    if not isinstance(readout, dict) or readout.get("kind") not in get_args(ReadoutKind):
+        raise FileFormatError(f"{path}: meta names no known read-out: {readout!r}")
+    entries = populations.values() if isinstance(populations, dict) else [None]
+    if not all(isinstance(e, dict) and isinstance(e.get("scale"), (int, float)) for e in entries):
+        raise FileFormatError(f"{path}: meta does not describe the populations' scales")
 
 
 def read_out(output: NDArray[Any], kind: str) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -261,8 +262,6 @@ def test_a_mistake_is_one_json_document_too(tmp_path, capsys):
 
 
 def test_an_unforeseen_error_keeps_its_traceback_in_a_log(files, monkeypatch, capsys):
-    from pathlib import Path
-
     from neurodeploy.pipeline import model
 
     def broken(*_, **__):
@@ -363,3 +362,22 @@ def test_a_terminated_command_removes_its_temporary_files(files):
     )
     assert ended.returncode == 143
     assert list(folder.iterdir()) == []
+
+
+def test_an_input_is_never_replaced(files, network, capsys):
+    before = Path(files["test"]).read_bytes()
+    code = call(
+        "run", network, "--input", files["test"], "--backend", "fixed", "--out", files["test"]
+    )
+    assert code == 2
+    assert "would replace an input" in capsys.readouterr().err
+    assert Path(files["test"]).read_bytes() == before
+
+
+def test_comparing_runs_of_different_input_warns(files, network, capsys):
+    for name in ("test", "train"):
+        out = files["dir"] / f"of-{name}.npz"
+        call("run", network, "--input", files[name], "--backend", "fixed", "--out", out)
+    capsys.readouterr()
+    call("compare", files["dir"] / "of-test.npz", files["dir"] / "of-train.npz")
+    assert "different input" in capsys.readouterr().err

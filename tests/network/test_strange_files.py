@@ -101,3 +101,29 @@ def test_labels_are_compared_with_the_outputs():
     assert "labels 0..5 do not fit 5 outputs" in samples.misfit_labels(5)
     assert samples.misfit_labels(5)
     assert Samples(IMAGES, LABELS - 1).misfit_labels(6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("meta", np.array("[]"), "traces schema None"),
+        ("meta", np.array('{"schema": 1, "readout": {"kind": "x"}}'), "no known read-out"),
+        ("meta", np.array('{"schema": 1, "populations": {"a": {}}}'), "populations' scales"),
+        ("output", np.int64(1), "output is int64 of shape"),
+        ("output", np.zeros((0, 0, 0)), "output is float64 of shape"),
+        ("a/v", np.array([["x"]]), "a/v is <U1"),
+        ("counts/a/spikes", np.zeros((2, 2)), "counts/a/spikes is float64"),
+    ],
+)
+def test_damaged_traces_are_refused(tmp_path, name, value, message):
+    meta = {"readout": {"kind": "sum"}, "populations": {"a": {"scale": 64.0}}}
+    ones = np.ones((2, 3, 4))
+    traces = Traces(ones, {"a/v": ones}, {"a/spikes": np.zeros(3, np.int64)}, meta)
+    path = tmp_path / "traces.npz"
+    traces.save(path)
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files}
+    Traces.load(path)
+    np.savez(path, **{**arrays, name: value})
+    with pytest.raises(FileFormatError, match=message):
+        Traces.load(path)
