@@ -34,7 +34,7 @@ def coarse_rows(
     worst = int(share.argmax())
     text = (
         f"the weights of {coarse.size} of {len(share)} neurons are rounded by more than "
-        f"{_COARSE:.0%} of their threshold (worst: neuron {worst}, {share[worst]:.0%})"
+        f"{_COARSE:.0%} of their threshold (worst: neuron {worst}, {share[worst]:.3g} thresholds)"
     )
     remedy = "use more weight bits, or scale each neuron's r, weights and threshold to one size"
     found = {"neurons": int(coarse.size), "worst": worst, "share": float(share[worst])}

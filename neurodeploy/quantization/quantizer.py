@@ -36,6 +36,9 @@ from neurodeploy.quantization.population_scale import (
 )
 from neurodeploy.quantization.rounding import RoundedWeight, quantize_weight
 
+#: Weights, biases and thresholds beyond this, or all below its inverse, are no model's.
+_LARGEST = 1e60
+
 
 @dataclass(frozen=True, slots=True)
 class QuantizeConfig:
@@ -151,6 +154,7 @@ def _quantize_population(
     where = f"population {population.name}"
     incoming = network.synapses_into(population.name)
     weights, bias = _into_membrane(network, population, incoming)
+    _check_sizes(where, population, weights, bias)
     payloads = [float(network.encoder.max_code) if s.source == INPUT else 1.0 for s in incoming]
     gain, shift, gain_max = quantize_gain(where, population.gain, config.gain_bits, built.findings)
     seen = v_seen.get(population.name)
@@ -179,6 +183,25 @@ def _quantize_population(
     built.synapses += line
     built.findings += moved
     built.findings += coarse_thresholds(population, fixed, p)
+
+
+def _check_sizes(
+    where: str,
+    population: Population,
+    weights: list[NDArray[np.float64]],
+    bias: NDArray[np.float64],
+) -> None:
+    """Raise RangeError for values whose squares and sums leave float64."""
+    threshold = population.v_threshold - population.v_reset
+    named = [*(("weights", w) for w in weights), ("biases", bias)]
+    named.append(("thresholds", threshold[np.isfinite(threshold)]))
+    for what, values in named:
+        largest = float(np.abs(values).max(initial=0.0))
+        if largest and not 1 / _LARGEST < largest < _LARGEST:
+            raise RangeError(
+                f"{where}: its {what} are up to {largest:.4g} per step, beyond "
+                f"{1 / _LARGEST:.0e}..{_LARGEST:.0e}; rescale the model, or check r, tau and dt"
+            )
 
 
 def _round_weights(

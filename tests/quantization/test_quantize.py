@@ -317,3 +317,20 @@ def test_the_bound_of_a_leaky_membrane_is_a_geometric_sum(steps):
     ratio = np.array([0.0, 1e-17, 0.3, 0.999, 1 - 2.0**-52, 1.0])
     literal = (ratio[:, None] ** np.arange(steps)).sum(axis=1)
     np.testing.assert_allclose(_geometric_sum(ratio, steps), literal, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"input_gain": 1e300},
+        {"input_gain": 1e-310},
+        {"bias": 1e200},
+        {"v_threshold": 1e-300},
+        {"v_leak": 1e308},
+    ],
+)
+def test_values_of_no_model_are_refused_with_their_size(changes):
+    n = random_network(2).populations[0].size
+    network = first_layer(random_network(2), **{k: np.full(n, v) for k, v in changes.items()})
+    with pytest.raises(RangeError, match="population a: its .* are up to .*e[+-]"):
+        quantize_network(network, LOIHI2)
