@@ -78,7 +78,7 @@ def common_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--device", type=device, default="cpu", help="torch device of training and attacks"
     )
-    group.add_argument("--strict", action="store_true", help="warnings about the model stop")
+    group.add_argument("--strict", action="store_true", help="warnings about the NIR file stop")
     group.add_argument(
         "--lava-quirks",
         action="store_true",

@@ -63,8 +63,10 @@ def demand_of(
         total += (
             np.ldexp(np.maximum(positive, negative).astype(np.float64), -weight.exponent) * payload
         )
-    # The bias counts as input: with a gain it is multiplied too, and it may move to a synapse.
-    per_step = (total + np.abs(bias)) * gain_max
+    # The bias counts as input: with a gain it is multiplied too, and it may move to a synapse,
+    # where rounding adds up to half a step, which is less than 1/128 of the largest bias.
+    largest_bias = float(np.abs(bias).max(initial=0.0))
+    per_step = (total + np.abs(bias) + largest_bias / 128) * gain_max
     keep = 1.0 - population.decay_v
     held = _geometric_sum(np.abs(keep), steps)
     start = np.abs(population.v_init - population.v_reset)
@@ -74,7 +76,7 @@ def demand_of(
         a_bound=float(per_step.max(initial=0.0)),
         v_bound=float((per_step * held + start).max(initial=0.0)),
         threshold=float(threshold),
-        bias=float(np.abs(bias).max(initial=0.0)) if population.gain is None else 0.0,
+        bias=largest_bias if population.gain is None else 0.0,
         v_seen=v_seen,
     )
 
@@ -136,7 +138,7 @@ def highest_exponent(demand: Demand) -> int:
 def _registers_allow(demand: Demand) -> int:
     """Return the largest p at which synaptic sum, threshold and bias fit."""
     return min(
-        _largest(demand.a_bound, A_LIMIT - 1),
+        _largest(demand.a_bound, A_LIMIT - 4),
         _largest(demand.threshold, V_THRESHOLD_MAX),
         _largest(demand.bias, (BIAS_MANTISSA_MAX << BIAS_EXP_MAX) / 64),
     )
