@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import LavaError
-from neurodeploy.export.lava import run_lava
+from neurodeploy.export.lava import run_lava, staging
 from neurodeploy.export.lava.process_group import members, shared_memory_of
 from neurodeploy.network import (
     INPUT,
@@ -193,10 +193,17 @@ def test_an_exception_inside_lava_reaches_the_log(runtime):
     assert not unmapped(p for p in set(SHARED_MEMORY.iterdir()) - before)
 
 
-def test_an_exception_that_makes_lava_hang_reaches_the_log(runtime, tmp_path):
+def test_an_exception_that_makes_lava_hang_reaches_the_log(runtime, tmp_path, monkeypatch):
     # Neurons that raise send nothing: whoever waits for them waits for ever.
+    sources = staging.staged_sources()
+    name = "neurodeploy/export/lava_processes/dlif.py"
+    text = sources[name].read_text()
+    broken = tmp_path / "dlif.py"
+    broken.write_text(text.replace("self.gain[min(", "self.gain[self.gain.size + min("))
+    assert broken.read_text() != text
+    monkeypatch.setattr(staging, "staged_sources", lambda: {**sources, name: broken})
     net = small_network()
-    neurons = replace(net.populations[0], kind="dlif", gain=np.zeros(0))
+    neurons = replace(net.populations[0], kind="dlif", gain=np.ones(2, np.int32))
     save_network(replace(net, populations=(neurons,)), tmp_path / "net.h5")
     np.save(tmp_path / "codes.npy", CODES)
     job = {
