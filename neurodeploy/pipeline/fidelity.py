@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from neurodeploy.network import (
     Traces,
     compare_traces,
 )
+from neurodeploy.network.agreement import FirstDifference
 from neurodeploy.simulate import run_fixed, run_float
 
 _LAVA_RECORDS: tuple[Quantity, ...] = ("spikes", "u", "v")
@@ -32,31 +34,20 @@ class Fidelity:
 
     def layers(self) -> list[dict[str, Any]]:
         """Return one row per population: agreement, first difference, rates, membrane error."""
-        rows = []
-        for population in self.fixed_traces.populations:
-            spikes = self._record(population, "spikes")
-            v = self._record(population, "v")
-            error = self._membrane_error(population)
-            rows.append(
-                {
-                    "population": population,
-                    "agreement": spikes["agreement"] if spikes else None,
-                    "mismatches": spikes["mismatches"] if spikes else None,
-                    "compared": spikes["compared"] if spikes else None,
-                    "first_difference": spikes["first_difference"] if spikes else None,
-                    "rate_float": spikes["rate_a"] if spikes else None,
-                    "rate_fixed": spikes["rate_b"] if spikes else None,
-                    "v_error": error,
-                    "v_compared": v["compared"] if v else None,
-                }
-            )
-        return rows
-
-    def _record(self, population: str, quantity: str) -> dict[str, Any] | None:
-        for record in self.comparison.as_dict()["records"]:
-            if record["population"] == population and record["quantity"] == quantity:
-                return dict(record)
-        return None
+        spikes = {r.population: r for r in self.comparison.records if r.quantity == "spikes"}
+        return [
+            {
+                "population": name,
+                "agreement": spikes[name].agreement,
+                "mismatches": spikes[name].mismatches,
+                "compared": spikes[name].compared,
+                "first_difference": _place(spikes[name].first_difference),
+                "rate_float": spikes[name].rate_a,
+                "rate_fixed": spikes[name].rate_b,
+                "v_error": self._membrane_error(name),
+            }
+            for name in self.fixed_traces.populations
+        ]
 
     def _membrane_error(self, population: str) -> float:
         """Mean |v_float - v_fixed| in membrane units."""
@@ -64,6 +55,10 @@ class Fidelity:
         entry = self.fixed_traces.meta["populations"][population]
         fixed = self.fixed_traces.records[key] / entry["scale"] + entry.get("origin", 0.0)
         return float(abs(self.float_traces.records[key] - fixed).mean())
+
+
+def _place(difference: FirstDifference | None) -> dict[str, Any] | None:
+    return None if difference is None else dataclasses.asdict(difference)
 
 
 def measure_fidelity(

@@ -24,7 +24,7 @@ from neurodeploy.report.svg import Frame, Scale, drawing, rectangle, text, ticks
 
 LAYER_LEGEND = (("float bar", "float"), ("fixed bar", "fixed point"), ("plain bar", "difference"))
 _KNOWN: tuple[str, ...] = ("population", "agreement", "mismatches", "compared", "first_difference")
-_KNOWN += ("rate_float", "rate_fixed", "v_error", "v_compared")
+_KNOWN += ("rate_float", "rate_fixed", "v_error")
 
 
 def integer_blocks(model: Model) -> tuple[Block, ...]:

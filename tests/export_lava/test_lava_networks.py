@@ -58,6 +58,22 @@ def assert_wide_coverage(cases, literals):
         for count in ("/wraps", "/clamps", "/spikes")
     }
     assert min(total.values()) > 0, total
+    rates = firing_rates(cases, literals)
+    # Silent and saturated layers agree easily: nearly all must fire at 1 to 50 % of their steps.
+    useful = np.mean((rates >= 0.01) & (rates <= 0.5))
+    assert useful >= 0.85, np.sort(rates)
+
+
+def firing_rates(cases, literals):
+    """Spikes per neuron and hardware step of every layer that can fire."""
+    return np.array(
+        [
+            run.records[f"{p.name}/spikes"].mean()
+            for (net, _), run in zip(cases, literals, strict=True)
+            for p in net.populations
+            if p.kind != "readout"
+        ]
+    )
 
 
 def test_random_networks():

@@ -269,7 +269,6 @@ def layer_row(rng: np.random.Generator, name: str, size: int) -> dict[str, Any]:
             "rate_float": 0.0,
             "rate_fixed": 0.0,
             "v_error": float(rng.uniform(0.001, 0.01)),
-            "v_compared": STEPS * N_TEST * size,
         }
     agreement = float(rng.uniform(0.96, 0.995))
     rate = float(rng.uniform(0.15, 0.4))
@@ -282,7 +281,6 @@ def layer_row(rng: np.random.Generator, name: str, size: int) -> dict[str, Any]:
         "rate_float": rate,
         "rate_fixed": rate * float(rng.uniform(0.98, 1.03)),
         "v_error": float(rng.uniform(0.001, 0.01)),
-        "v_compared": STEPS * N_TEST * size,
     }
 
 
