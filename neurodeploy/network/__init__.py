@@ -1,6 +1,7 @@
 """Float and fixed-point networks, what a run records, and their files. numpy and h5py only."""
 
 from neurodeploy.network.agreement import Comparison, RecordAgreement, compare_traces
+from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.encoding import ConstantEncoder, Readout, ReadoutKind, decide
 from neurodeploy.network.fixed import (
     ALIGN_BITS,
@@ -12,9 +13,17 @@ from neurodeploy.network.fixed import (
     FixedSynapse,
     SignMode,
 )
-from neurodeploy.network.floating import ALWAYS_ON, INPUT, Network, Population, Synapse
+from neurodeploy.network.floating import Network, Population, Synapse, stateless
 from neurodeploy.network.legality import check_legality, require_legal
 from neurodeploy.network.network_file import load_network, network_hash, save_network
+from neurodeploy.network.operators import (
+    Convolution,
+    Dense,
+    Operator,
+    Pool,
+    Scale,
+    output_bias,
+)
 from neurodeploy.network.samples import Samples, load_samples, save_samples
 from neurodeploy.network.start_state import has_start_v, start_v, with_start_v
 from neurodeploy.network.traces import Quantity, Traces, read_out, readout_quantity
@@ -28,16 +37,21 @@ __all__ = [
     "V_THRESHOLD_MAX",
     "Comparison",
     "ConstantEncoder",
+    "Convolution",
+    "Dense",
     "FixedPointNetwork",
     "FixedPopulation",
     "FixedSynapse",
     "Network",
+    "Operator",
+    "Pool",
     "Population",
     "Quantity",
     "Readout",
     "ReadoutKind",
     "RecordAgreement",
     "Samples",
+    "Scale",
     "SignMode",
     "Synapse",
     "Traces",
@@ -48,11 +62,13 @@ __all__ = [
     "load_network",
     "load_samples",
     "network_hash",
+    "output_bias",
     "read_out",
     "readout_quantity",
     "require_legal",
     "save_network",
     "save_samples",
     "start_v",
+    "stateless",
     "with_start_v",
 ]

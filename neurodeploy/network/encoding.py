@@ -70,14 +70,28 @@ class Readout:
 
     ``count``: spikes over all steps. ``sum``: input summed over all steps, held by a population
     that never fires. ``mean_v``, ``last_v``, ``max_v``: of its membrane after each step.
+    ``window``: the first step that is read and the first that is not any more; None reads all.
     """
 
     population: str
     kind: ReadoutKind
+    window: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the window."""
+        if self.window is None:
+            return
+        start, stop = (int(step) for step in self.window)
+        if not 0 <= start < stop:
+            raise RangeError(
+                f"read-out: window {start}:{stop} holds no step; give 0 <= start < stop"
+            )
+        object.__setattr__(self, "window", (start, stop))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the read-out as JSON types."""
-        return {"population": self.population, "kind": self.kind}
+        window = {} if self.window is None else {"window": list(self.window)}
+        return {"population": self.population, "kind": self.kind, **window}
 
 
 def decide(scores: NDArray[Any]) -> NDArray[np.int64]:

@@ -15,8 +15,8 @@ import numpy as np
 
 from neurodeploy.errors import RangeError
 from neurodeploy.network.arrays import IntArray, int_array
+from neurodeploy.network.connections import check_connections, named
 from neurodeploy.network.encoding import ConstantEncoder, Readout
-from neurodeploy.network.floating import check_connections, named
 
 FixedKind = Literal["lif", "dlif", "readout"]
 SignMode = Literal["mixed", "excitatory", "inhibitory"]
@@ -156,6 +156,11 @@ class FixedSynapse:
         shape = np.asarray(self.weight).shape
         weight = int_array(f"synapse {self.name}: weight", self.weight, shape)
         object.__setattr__(self, "weight", weight)
+
+    def shape_between(self, sizes: Mapping[str, int]) -> tuple[int, int]:
+        """Return (values given, values taken)."""
+        del sizes
+        return int(self.weight.shape[0]), int(self.weight.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

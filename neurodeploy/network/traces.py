@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,15 +13,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import FileFormatError, InputError
+from neurodeploy.errors import FileFormatError, InputError, ShapeError
 from neurodeploy.files import replacing
 from neurodeploy.network.array_file import read_arrays
 from neurodeploy.network.arrays import frozen
 from neurodeploy.network.encoding import Readout, ReadoutKind
 
 TRACES_SCHEMA = 1
-Quantity = Literal["spikes", "u", "v", "v_pre"]
-QUANTITIES: tuple[Quantity, ...] = ("spikes", "u", "v", "v_pre")
+Quantity = Literal["spikes", "u", "v", "v_pre", "y"]
+QUANTITIES: tuple[Quantity, ...] = ("spikes", "u", "v", "v_pre", "y")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +34,9 @@ class Traces:
         Of the read-out population: its spikes if the read-out counts spikes, else its membrane
         ``v`` after each step.
     records : mapping of "<population>/<quantity>" to array [T, B, N]
-        ``spikes`` (uint8), ``u`` and ``v`` (after reset; int32 or float64) and ``v_pre`` (before
-        reset).
+        ``spikes`` (uint8, or int32 where a step may hold several), ``u`` and ``v`` (after reset;
+        int32 or float64) and ``v_pre`` (before reset). Float runs also give ``<node>/y``, what a
+        linear node puts out.
     counts : mapping of "<population>/<count>" to array [B]
         ``spikes`` fired and, for fixed-point runs, ``wraps`` of u and ``clamps`` of v; and
         ``"<synapse>/operations"``: synaptic operations (a spike or a non-zero code meeting a
@@ -66,7 +67,8 @@ class Traces:
         """Return the read-out of each sample, [B, classes], as ``meta["readout"]["kind"]`` says."""
         if "readout" not in self.meta:
             raise InputError("traces: meta names no read-out, so there are no scores")
-        return read_out(self.output, self.meta["readout"]["kind"])
+        readout = self.meta["readout"]
+        return read_out(self.output, readout["kind"], readout.get("window"))
 
     def save(self, path: str | Path) -> None:
         """Write to ``path``: .npz, or .h5 for long runs. Keys are the same in both."""
@@ -136,15 +138,28 @@ def _check_meta(path: Path, meta: Mapping[str, Any]) -> None:
         raise FileFormatError(f"{path}: meta does not describe the populations' scales")
 
 
-def read_out(output: NDArray[Any], kind: str) -> NDArray[Any]:
+def read_out(output: NDArray[Any], kind: str, window: Sequence[int] | None = None) -> NDArray[Any]:
     """Reduce an output [T, B, classes] to scores [B, classes].
 
     ``count`` adds the spikes; ``sum`` and ``last_v`` take the last membrane (a summing population
     has already summed); ``mean_v`` and ``max_v`` reduce over time. Integer outputs stay integers:
-    ``mean_v`` then returns the sum, which decides alike.
+    ``mean_v`` then returns the sum, which decides alike. ``window`` (start, stop) limits the steps.
+
+    Raises
+    ------
+    ShapeError
+        If the run is shorter than the window.
     """
     wide = np.asarray(output)
     wide = wide.astype(np.float64 if wide.dtype.kind == "f" else np.int64)
+    if window is not None:
+        start, stop = (int(step) for step in window)
+        if stop > wide.shape[0]:
+            raise ShapeError(
+                f"read-out: window {start}:{stop} ends after the run's {wide.shape[0]} steps"
+            )
+        before = wide[start - 1] if start and kind == "sum" else 0
+        return read_out(wide[start:stop], kind) - before
     if kind in ("sum", "last_v"):
         scores = wide[-1]
     elif kind == "max_v":

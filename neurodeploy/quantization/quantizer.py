@@ -23,6 +23,7 @@ from neurodeploy.network import (
     Synapse,
     require_legal,
 )
+from neurodeploy.network.fixed import FixedKind
 from neurodeploy.quantization.bias_line import with_bias_line
 from neurodeploy.quantization.coarse_values import coarse_rows, coarse_thresholds
 from neurodeploy.quantization.gain import quantize_gain
@@ -311,7 +312,8 @@ def _fixed_population(
         mantissa, bias_exp = np.rint(bias * 2.0**p).astype(np.int32), 0
     decay = np.rint(4096 * population.decay_v).astype(np.int32)
     v_init = np.rint((population.v_init - population.v_reset) * units).astype(np.int32)
-    kind = "dlif" if gain is not None else population.kind
+    kind: FixedKind = "readout" if population.kind == "li" else "lif"
+    kind = "dlif" if gain is not None else kind
     if kind == "lif":
         # Nothing can reach beyond it but a saturated membrane, which is counted.
         threshold = np.where(finite, threshold, V_THRESHOLD_MAX)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.network.floating import INPUT
+from neurodeploy.network.connections import INPUT
 from neurodeploy.simulate import neuron_kernels, synapse_kernels, wide_kernels
 from neurodeploy.simulate.fixed_input import LayerInput, NarrowInput, WideInput
 from neurodeploy.simulate.fixed_plan import PlannedPopulation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from neurodeploy.network.connections import INPUT
 from neurodeploy.network.fixed import (
     ALIGN_BITS,
     DECAY_BITS,
@@ -12,7 +13,6 @@ from neurodeploy.network.fixed import (
     FixedPointNetwork,
     FixedSynapse,
 )
-from neurodeploy.network.floating import INPUT
 from neurodeploy.simulate.fixed_plan import PlannedPopulation, PlannedSynapse, plan_network
 from neurodeploy.simulate.surrogate import SurrogateShape
 from neurodeploy.simulate.unrolled import (

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.network.floating import ALWAYS_ON, INPUT
+from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.simulate import synapse_kernels, wide_kernels
 from neurodeploy.simulate.fixed_plan import PlannedPopulation, PlannedSynapse
 from neurodeploy.simulate.stimulus import Stimulus

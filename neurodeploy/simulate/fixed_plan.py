@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError, RangeError
 from neurodeploy.network.arrays import IntArray
+from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.fixed import (
     ALIGN_BITS,
     V_MAX,
@@ -21,7 +22,6 @@ from neurodeploy.network.fixed import (
     FixedPopulation,
     FixedSynapse,
 )
-from neurodeploy.network.floating import ALWAYS_ON, INPUT
 
 #: |a| up to which one wrap brings u back into 24 bits whatever it was before.
 _ONE_WRAP_LIMIT = 2**18

@@ -81,7 +81,7 @@ class _FloatLayer(UnrolledLayer):
             return torch.tensor(values, dtype=torch.float64, device=device)
 
         self.name, self.synapses = p.name, synapses
-        self._can_fire = p.kind != "readout"
+        self._can_fire = p.kind != "li"
         self.threshold = tensor(p.v_threshold if self._can_fire else np.full(p.size, np.inf))
         # A threshold of zero has no unit of its own; one membrane unit stands in.
         unit = self.threshold.abs()

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError
-from neurodeploy.network.floating import ALWAYS_ON, INPUT, Network, Population, Synapse
+from neurodeploy.network.connections import ALWAYS_ON, INPUT
+from neurodeploy.network.floating import Network, Population, Synapse
 from neurodeploy.network.traces import Quantity, Traces, readout_quantity
 from neurodeploy.simulate.run_meta import Timing, checked_quantities, run_meta
 from neurodeploy.simulate.stimulus import Stimulus, input_hash, read_stimulus
@@ -201,7 +202,7 @@ class _Neurons:
     def __init__(self, p: Population, dtype: np.dtype[Any]) -> None:
         self.bias = p.bias.astype(dtype)
         self.v_threshold = (
-            np.full(p.size, np.inf, dtype) if p.kind == "readout" else p.v_threshold.astype(dtype)
+            np.full(p.size, np.inf, dtype) if p.kind == "li" else p.v_threshold.astype(dtype)
         )
         self.v_reset = p.v_reset.astype(dtype)
         self._decay_v = p.decay_v.astype(dtype)

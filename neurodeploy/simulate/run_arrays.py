@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.fixed import FixedPointNetwork
-from neurodeploy.network.floating import ALWAYS_ON, INPUT
 from neurodeploy.network.start_state import start_v
 from neurodeploy.network.traces import Quantity, readout_quantity
 from neurodeploy.simulate import neuron_kernels

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from neurodeploy.errors import RangeError, ShapeError
+from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.encoding import ConstantEncoder, Readout
-from neurodeploy.network.floating import ALWAYS_ON, INPUT
 from neurodeploy.simulate.surrogate import SurrogateShape, check_surrogate, surrogate_slope
 
 Tensor = torch.Tensor

@@ -132,13 +132,13 @@ def float_twin(net, encoder=None):
 
     populations = tuple(
         Population(
-            p.name, p.nir_nodes, "readout" if p.kind == "readout" else "lif", full(p, 0.5),
+            p.name, p.nir_nodes, "li" if p.kind == "readout" else "lif", full(p, 0.5),
             full(p, 1.0), full(p, 0.0), full(p, 1.0), full(p, 0.0), full(p, 0.0), full(p, 0.0),
             None if p.gain is None else p.gain.astype(float),
         )
         for p in net.populations
     )  # fmt: skip
-    synapses = tuple(Synapse(s.name, s.source, s.target, s.weight) for s in net.synapses)
+    synapses = tuple(Synapse.dense(s.name, s.source, s.target, s.weight) for s in net.synapses)
     return Network(
         populations, synapses, net.n_input, encoder or net.encoder, net.readout, net.steps
     )

@@ -53,11 +53,11 @@ def random_network(seed, *, scale=1.0, steps=8, low=0.0, gain=False, **changes):
     populations = (
         population("a", n[1], rng, gain=gains, **changes),
         population("b", n[2], rng, gain=gains),
-        population("read", n[3], rng, "readout"),
+        population("read", n[3], rng, "li"),
     )
     names = [INPUT, "a", "b", "read"]
     synapses = tuple(
-        Synapse(f"{s}->{t}", s, t, scale * rng.normal(0, 2 / np.sqrt(i), (o, i)))
+        Synapse.dense(f"{s}->{t}", s, t, scale * rng.normal(0, 2 / np.sqrt(i), (o, i)))
         for s, t, i, o in zip(names, names[1:], n, n[1:], strict=False)
     )
     encoder = ConstantEncoder(low, low + 1.0, 8)
@@ -165,7 +165,7 @@ def test_a_gain_with_a_drift_is_refused():
 def test_paths_of_unequal_length_are_refused():
     network = random_network(2)
     n_read, n_in = network.population("read").size, network.n_input
-    skip = Synapse("skip", INPUT, "read", np.ones((n_read, n_in)))
+    skip = Synapse.dense("skip", INPUT, "read", np.ones((n_read, n_in)))
     network = dataclasses.replace(network, synapses=(*network.synapses, skip))
     with pytest.raises(UnsupportedNodeError, match="synaptic delays"):
         quantize_network(network, LOIHI2)

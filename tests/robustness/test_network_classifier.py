@@ -50,13 +50,13 @@ def networks(seed=0, gain=None):
     )  # fmt: skip
     last = np.ones(CLASSES)
     readout = Population(
-        "out", ("out",), "readout", 0 * last, last, 0 * last, np.inf * last, 0 * last, 0 * last,
+        "out", ("out",), "li", 0 * last, last, 0 * last, np.inf * last, 0 * last, 0 * last,
         0 * last,
     )  # fmt: skip
     noise = rng.uniform(-0.9, 0.9, mantissa.shape)
     synapses = (
-        Synapse("a", INPUT, "lif", mantissa + noise),
-        Synapse("b", "lif", "out", out.astype(float)),
+        Synapse.dense("a", INPUT, "lif", mantissa + noise),
+        Synapse.dense("b", "lif", "out", out.astype(float)),
     )
     float_net = Network((lif, readout), synapses, N_INPUT, encoder, Readout("out", "sum"), STEPS)
     fixed_lif = FixedPopulation(

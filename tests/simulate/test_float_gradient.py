@@ -28,13 +28,13 @@ def random_network(rng, readout):
         )  # fmt: skip
 
     def synapse(name, source, target, n_in, n_out):
-        return Synapse(name, source, target, rng.normal(0.1, 0.6, (n_out, n_in)))
+        return Synapse.dense(name, source, target, rng.normal(0.1, 0.6, (n_out, n_in)))
 
     return Network(
         populations=(
             population("a", 9, gain=rng.uniform(0.5, 2, 3)),
             population("b", 5),
-            population("o", 4, "lif" if readout == "count" else "readout"),
+            population("o", 4, "lif" if readout == "count" else "li"),
         ),
         synapses=(
             synapse("s1", INPUT, "a", 6, 9),
@@ -78,7 +78,7 @@ def naive_scores(net, codes, width):
             gain = 1.0 if p.gain is None else float(p.gain[min(t, p.gain.size - 1)])
             leak = torch.tensor(p.decay_v) * (torch.tensor(p.v_leak) - v[p.name])
             v_pre = v[p.name] + leak + torch.tensor(p.input_gain) * gain * x
-            if p.kind == "readout":
+            if p.kind == "li":
                 v[p.name] = v_pre
                 continue
             spikes = Spike.apply(v_pre, torch.tensor(p.v_threshold), width)
@@ -123,7 +123,7 @@ def test_a_linear_network_has_its_exact_gradient():
     net = random_network(rng, "sum")
     only = replace(net.populations[2], decay_v=np.zeros(4), v_init=np.zeros(4))
     weight = rng.normal(size=(4, 6))
-    net = replace(net, populations=(only,), synapses=(Synapse("s", INPUT, "o", weight),))
+    net = replace(net, populations=(only,), synapses=(Synapse.dense("s", INPUT, "o", weight),))
     point = torch.zeros(1, 6, dtype=torch.float64, requires_grad=True)
     scores = FloatGradient(net).scores(point)
     (gradient,) = torch.autograd.grad(scores[0, 2], point)

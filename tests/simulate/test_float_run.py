@@ -34,13 +34,13 @@ def random_network(rng, readout="sum", steps=9):
     def synapse(name, source, target):
         weight = rng.normal(0.1, 0.8, (sizes[target], sizes[source]))
         weight[rng.random(weight.shape) < 0.2] = 0
-        return Synapse(name, source, target, weight)
+        return Synapse.dense(name, source, target, weight)
 
     return Network(
         populations=(
             population("a", 9, gain=rng.uniform(0.5, 2, 4)),
             population("b", 5),
-            population("o", 4, "readout" if readout != "count" else "lif"),
+            population("o", 4, "li" if readout != "count" else "lif"),
         ),
         synapses=(
             synapse("s1", INPUT, "a"),
@@ -93,7 +93,7 @@ def literal_run(net, codes, *, hardware=False):
                         gain = 1.0 if p.gain is None else float(p.gain[min(t, p.gain.size) - 1])
                         drive = float(p.input_gain[i]) * gain * x
                         pre = pre + float(p.decay_v[i]) * (float(p.v_leak[i]) - pre) + drive
-                    s_i = t >= 1 and p.kind != "readout" and pre > p.v_threshold[i]
+                    s_i = t >= 1 and p.kind != "li" and pre > p.v_threshold[i]
                     after = float(p.v_reset[i]) if s_i else pre
                     v[p.name][i] = after
                     fired.append(float(s_i))
