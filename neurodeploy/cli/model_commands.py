@@ -157,23 +157,23 @@ def model_for(arguments: argparse.Namespace, backend: str) -> Any:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run and write traces."""
-    from neurodeploy.network import decide, load_samples
-    from neurodeploy.pipeline.backends import run_model
+    from neurodeploy.network import decide, load_stimuli
+    from neurodeploy.pipeline.backends import run_model, stimulus_for
 
     console = Console(arguments.json)
     if Path(arguments.out).suffix not in (".npz", ".h5"):
         raise InputError(f"--out {arguments.out}: traces are written as .npz or .h5")
     check_output(arguments.out, arguments.model, arguments.input, arguments.calibration)
     model = model_for(arguments, arguments.backend)
-    samples = load_samples(arguments.input)
-    samples = samples.first(arguments.samples) if arguments.samples else samples
-    source = model.fixed if model.fixed is not None else model.require_network()
-    codes = samples.codes(source.encoder, source.n_input)
-    console.findings((*model.findings, *samples.out_of_range(source.encoder)))
+    stimuli = load_stimuli(arguments.input)
+    stimuli = stimuli.first(arguments.samples) if arguments.samples else stimuli
+    source = model.network_for(arguments.backend)
+    stimulus, noticed = stimulus_for(source, stimuli, arguments.backend)
+    console.findings((*model.findings, *noticed))
     with console.progress() as report:
         traces = run_model(
             model,
-            codes,
+            stimulus,
             arguments.backend,
             record=arguments.record,
             timing=arguments.timing,
@@ -182,21 +182,21 @@ def run(arguments: argparse.Namespace) -> int:
             progress=lambda done, total: report(f"run {arguments.backend}", done, total),
         )
     traces.save(arguments.out)
-    misfit = samples.misfit_labels(source.population(source.readout.population).size)
+    misfit = stimuli.misfit_labels(source.population(source.readout.population).size)
     if misfit:
         console.note(f"warning: {misfit}; no accuracy is given")
     accuracy = None
-    if arguments.timing == "aligned" and not misfit:
-        accuracy = float((decide(traces.scores()) == samples.labels).mean())
+    if arguments.timing == "aligned" and stimuli.labels is not None and not misfit:
+        accuracy = float((decide(traces.scores()) == stimuli.labels).mean())
     rates = {
         key.rsplit("/", 1)[0]: float(value.mean())
         for key, value in traces.records.items()
         if key.endswith("/spikes")
     }
     console.document(
-        {"out": arguments.out, "samples": len(samples), "accuracy": accuracy, "rates": rates}
+        {"out": arguments.out, "samples": len(stimuli), "accuracy": accuracy, "rates": rates}
     )
-    console.say(f"{arguments.out}: {len(samples)} samples, backend {arguments.backend}")
+    console.say(f"{arguments.out}: {len(stimuli)} samples, backend {arguments.backend}")
     if accuracy is not None:
         console.say(f"accuracy {accuracy:.2%} (a tie counts as wrong)")
     console.table(("population", "spikes per step"), ((k, f"{v:.4f}") for k, v in rates.items()))

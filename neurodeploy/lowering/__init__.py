@@ -1,5 +1,7 @@
-"""From a NIR graph to float populations and synapses."""
+"""From a NIR graph to float populations and synapses, and to single matrices."""
 
+from neurodeploy.lowering.compose import compose
+from neurodeploy.lowering.delays import delay_in_steps
 from neurodeploy.lowering.lower import lower
 
-__all__ = ["lower"]
+__all__ = ["compose", "delay_in_steps", "lower"]

@@ -1,117 +1,110 @@
-"""Graph to Network: every LIF becomes a population, the linear nodes between become synapses."""
+"""Graph to Network: neurons become populations, the linear nodes between them become synapses."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+
 import numpy as np
 
-from neurodeploy.errors import ContractError, UnsupportedNodeError
+from neurodeploy.errors import InputError, UnsupportedNodeError
 from neurodeploy.findings import Finding, Result
-from neurodeploy.graph import LIF, Contract, Graph, Input, node_shapes
-from neurodeploy.lowering.linear_paths import LinearInput, linear_input, linear_output
-from neurodeploy.network import (
-    INPUT,
-    ConstantEncoder,
-    Network,
-    Population,
-    Readout,
-    Synapse,
-)
+from neurodeploy.graph import Contract, Graph
+from neurodeploy.lowering.feedback import is_population, late_sources
+from neurodeploy.lowering.linear_paths import LinearPaths
+from neurodeploy.lowering.populations import population_of
+from neurodeploy.lowering.readouts import readout_of
+from neurodeploy.network import ALWAYS_ON, INPUT, ConstantEncoder, Network, Population, Synapse
 
 
 def lower(graph: Graph) -> Result[Network]:
-    """Turn a checked graph into float populations and synapses (plain NIR-Euler).
+    """Turn a checked graph into float populations and synapses that mean exactly the same.
 
-    The read-out ``sum`` of a linear node becomes a population that integrates without leak and
-    never fires; ``count`` reads the spikes of the last LIF.
+    No arithmetic is changed: every linear node stays an operator of its own, in the graph's
+    order. ``compose`` multiplies them out for targets that need single matrices.
 
     Raises
     ------
     UnsupportedNodeError
-        For recurrent graphs.
+        For a cycle that nothing cuts.
+    ContractError
+        For an encoder or a read-out that cannot be run, or a delay that is no whole step.
+    InputError
+        For a neuron whose name is reserved.
     """
-    contract = graph.contract
-    inputs = [name for name, node in graph.nodes.items() if isinstance(node, Input)]
-    source_names = {inputs[0]: INPUT}
-    targets = {
-        name: linear_input(graph, name) for name, n in graph.nodes.items() if isinstance(n, LIF)
-    }
-    readout_node = str(contract.readout_node)
-    if readout_node not in targets:
-        targets[readout_node] = linear_output(graph, readout_node)
-    order = _update_order(targets, source_names)
-    populations = tuple(_population(graph, name, targets[name]) for name in order)
-    synapses = tuple(
-        Synapse(
-            f"{source_names.get(source, source)}->{name}", source_names.get(source, source), name, w
-        )
-        for name in order
-        for source, w in targets[name].weights.items()
-    )
+    _check_names(graph)
+    late = late_sources(graph)
+    readout, reader, read = readout_of(graph)
+    neurons = [name for name in graph.nodes if is_population(graph, name)]
+    targets: dict[str, tuple[str, ...]] = {name: graph.sources_of(name) for name in neurons}
+    if reader is not None:
+        targets[reader.name] = read
+    paths = LinearPaths(graph, late, INPUT)
+    paths.connect(targets)
+    absorbed = {name: paths.absorbed.get(name, ()) for name in targets}
+    populations = {name: population_of(graph, name, absorbed[name]) for name in neurons}
+    if reader is not None:
+        populations[reader.name] = dataclasses.replace(reader, nir_nodes=absorbed[reader.name])
+    populations |= {relay.name: relay for relay in paths.relays.values()}
+    order = update_order(populations, paths.synapses)
+    rank = {name: i for i, name in enumerate(order)}
     network = Network(
-        populations=populations,
-        synapses=synapses,
-        n_input=int(np.prod(node_shapes(graph.nodes[inputs[0]])[1], dtype=np.int64)),
-        encoder=_encoder(contract),
-        readout=Readout(readout_node, contract.readout_kind),  # type: ignore[arg-type]
-        steps=int(contract.steps or 0),
-        contract=contract.as_metadata(),
+        populations=tuple(populations[name] for name in order),
+        synapses=tuple(sorted(paths.synapses, key=lambda s: rank[s.target])),
+        n_input=int(np.prod(graph.shapes[graph.input_name][1], dtype=np.int64)),
+        encoder=_encoder(graph.contract),
+        readout=readout,
+        steps=graph.contract.steps,
+        contract=graph.contract.as_metadata(),
         nir_file=graph.nir_file,
+        input_shape=tuple(graph.shapes[graph.input_name][1]),
     )
-    return Result(network, tuple(_composition_findings(graph, network)))
+    return Result(network, tuple(_findings(graph, network, late)))
 
 
-def _update_order(targets: dict[str, LinearInput], inputs: dict[str, str]) -> list[str]:
-    """Order populations so that each comes after its sources."""
+def update_order(populations: Mapping[str, Population], synapses: list[Synapse]) -> list[str]:
+    """Order populations so that each comes after those whose same step it sees.
+
+    Raises
+    ------
+    UnsupportedNodeError
+        If there is no such order.
+    """
+    past = {
+        name
+        for name, p in populations.items()
+        if p.delay_steps is not None and bool((p.delay_steps >= 1).all())
+    }
+    waiting = dict.fromkeys(populations, 0)
+    leads_to: dict[str, list[str]] = {name: [] for name in populations}
+    for s in synapses:
+        if s.source in populations and not s.late and s.source not in past:
+            waiting[s.target] += 1
+            leads_to[s.source].append(s.target)
+    ready = [name for name, count in waiting.items() if count == 0]
     order: list[str] = []
-    while len(order) < len(targets):
-        ready = [
-            name
-            for name, part in targets.items()
-            if name not in order and all(s in inputs or s in order for s in part.weights)
-        ]
-        if not ready:
-            left = sorted(set(targets) - set(order))
-            raise UnsupportedNodeError(
-                f"nodes {left} form a cycle; recurrent networks are not supported yet "
-                "(supported: feed-forward networks of Affine, Linear and LIF nodes)"
-            )
-        order += ready
+    for name in ready:  # grows while it is read
+        order.append(name)
+        for target in leads_to[name]:
+            waiting[target] -= 1
+            if waiting[target] == 0:
+                ready.append(target)
+    if len(order) < len(populations):
+        left = sorted(set(populations) - set(order))
+        raise UnsupportedNodeError(
+            f"nodes {', '.join(left[:20])} form a cycle without a neuron; such a graph has no "
+            "step-by-step meaning: put a neuron or a Delay on the cycle"
+        )
     return order
 
 
-def _population(graph: Graph, name: str, part: LinearInput) -> Population:
-    node, contract = graph.nodes[name], graph.contract
-    size = part.bias.size
-    if not isinstance(node, LIF):
-        return Population(
-            name=name,
-            nir_nodes=part.absorbed,
-            kind="readout",
-            decay_v=np.zeros(size),
-            input_gain=np.ones(size),
-            v_leak=np.zeros(size),
-            v_threshold=np.full(size, np.inf),
-            v_reset=np.zeros(size),
-            v_init=np.zeros(size),
-            bias=part.bias,
+def _check_names(graph: Graph) -> None:
+    reserved = [n for n in graph.nodes if n in (INPUT, ALWAYS_ON) and is_population(graph, n)]
+    if reserved:
+        raise InputError(
+            f"node {reserved[0]!r}: a neuron cannot have this name, which the network uses for "
+            "its stimulus; rename the node"
         )
-    if contract.dt is None:
-        raise ContractError(f"node {name!r}: needs dt in seconds; give --dt")
-    decay_v = contract.dt / np.asarray(node.tau, dtype=np.float64)
-    r = np.asarray(node.r, dtype=np.float64)
-    return Population(
-        name=name,
-        nir_nodes=(*part.absorbed, name),
-        kind="lif",
-        decay_v=decay_v,
-        input_gain=r * decay_v if contract.input_gain == "r" else np.ones(size),
-        v_leak=node.v_leak,
-        v_threshold=node.v_threshold,
-        v_reset=node.v_reset,
-        v_init=np.zeros(size),
-        bias=part.bias,
-        gain=node.dlif_gain,
-    )
 
 
 def _encoder(contract: Contract) -> ConstantEncoder:
@@ -121,14 +114,14 @@ def _encoder(contract: Contract) -> ConstantEncoder:
     )
 
 
-def _composition_findings(graph: Graph, network: Network) -> list[Finding]:
-    """Name the linear nodes that were merged, so that nobody looks for them on the chip."""
+def _findings(graph: Graph, network: Network, late: Mapping[str, frozenset[str]]) -> list[Finding]:
+    """Name the connections that were cut, so that nobody has to guess where the delay sits."""
     findings = []
-    for population in network.populations:
-        direct = [
-            s for s in graph.sources_of(population.name) if isinstance(graph.nodes[s], (LIF, Input))
-        ]
-        if direct and isinstance(graph.nodes[population.name], LIF):
-            text = f"fed directly by {direct}; an identity matrix stands in as its synapse"
-            findings.append(Finding("info", f"node {population.name!r}", text))
+    for target, sources in late.items():
+        feeding = sorted(sources & {s.source for s in network.synapses if s.late})
+        if feeding:
+            text = f"sees the step before of {', '.join(feeding)} (feedback)"
+            if graph.contract.recurrent_cut == "affine":
+                text += ", delayed after the linear nodes on the way"
+            findings.append(Finding("info", f"node {target!r}", text))
     return findings

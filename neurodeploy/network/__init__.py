@@ -26,6 +26,7 @@ from neurodeploy.network.operators import (
 )
 from neurodeploy.network.samples import Samples, load_samples, save_samples
 from neurodeploy.network.start_state import has_start_v, start_v, with_start_v
+from neurodeploy.network.stimuli import Stimuli, load_stimuli
 from neurodeploy.network.traces import Quantity, Traces, read_out, readout_quantity
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Samples",
     "Scale",
     "SignMode",
+    "Stimuli",
     "Synapse",
     "Traces",
     "check_legality",
@@ -61,6 +63,7 @@ __all__ = [
     "has_start_v",
     "load_network",
     "load_samples",
+    "load_stimuli",
     "network_hash",
     "output_bias",
     "read_out",

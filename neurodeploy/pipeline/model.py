@@ -15,7 +15,7 @@ from neurodeploy import hardware_profiles
 from neurodeploy.errors import InputError
 from neurodeploy.findings import Finding
 from neurodeploy.graph import Contract, Graph, contract_from_metadata, read
-from neurodeploy.lowering import lower
+from neurodeploy.lowering import compose, lower
 from neurodeploy.network import (
     FixedPointNetwork,
     Network,
@@ -28,7 +28,10 @@ from neurodeploy.quantization import QuantizeConfig, quantize
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A model on its way: ``fixed`` is None until it is quantised."""
+    """A model on its way: ``fixed`` is None until it is quantised.
+
+    ``network`` is the graph as it is; once quantised, it has single matrices like the integers.
+    """
 
     name: str
     network: Network | None
@@ -42,6 +45,10 @@ class Model:
                 f"{self.name}: holds no NIR graph, so it cannot run in float; use the .nir file"
             )
         return self.network
+
+    def network_for(self, backend: str) -> Network | FixedPointNetwork:
+        """Return the network that ``backend`` runs."""
+        return self.require_network() if backend == "float" else self.require_fixed()
 
     def require_fixed(self) -> FixedPointNetwork:
         """Return the fixed-point network; InputError if it is not quantised."""
@@ -98,7 +105,7 @@ def quantized(
     Every calibration sample's hash is stored in the network, so that later evaluations can refuse
     the same samples.
     """
-    network = model.require_network()
+    network, composed = compose(model.require_network())
     codes: NDArray[Any] | None = None
     clipped: tuple[Finding, ...] = ()
     hashes: tuple[str, ...] = ()
@@ -111,7 +118,8 @@ def quantized(
         )
     chip = hardware_profiles.load(str(profile))
     fixed, findings = quantize(network, chip, config, calibration=codes, calibration_hashes=hashes)
-    return dataclasses.replace(model, fixed=fixed, findings=(*model.findings, *clipped, *findings))
+    found = (*model.findings, *composed, *clipped, *findings)
+    return dataclasses.replace(model, network=network, fixed=fixed, findings=found)
 
 
 def _load_fixed(path: Path, options: Contract | None, lava_quirks: bool) -> Model:
@@ -134,7 +142,7 @@ def _embedded_network(fixed: FixedPointNetwork) -> Network:
         copy = Path(folder) / "embedded.nir"
         copy.write_bytes(fixed.nir_file)
         graph, _ = read(copy, said)
-    network: Network = lower(graph).value
+    network: Network = compose(lower(graph).value).value
     return network
 
 

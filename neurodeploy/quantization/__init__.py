@@ -2,6 +2,7 @@
 
 from neurodeploy.quantization.calibration import quantize
 from neurodeploy.quantization.description import describe_populations, describe_synapses
+from neurodeploy.quantization.plain import obstacles, require_plain
 from neurodeploy.quantization.quantizer import QuantizeConfig, quantize_network
 from neurodeploy.quantization.rounding import RoundedWeight, quantize_weight, round_weight
 
@@ -10,8 +11,10 @@ __all__ = [
     "RoundedWeight",
     "describe_populations",
     "describe_synapses",
+    "obstacles",
     "quantize",
     "quantize_network",
     "quantize_weight",
+    "require_plain",
     "round_weight",
 ]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from neurodeploy.findings import Finding, Result
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import FixedPointNetwork, Network
+from neurodeploy.quantization.plain import require_plain
 from neurodeploy.quantization.quantizer import QuantizeConfig, quantize_network
 from neurodeploy.simulate import run_fixed, run_float
 
@@ -44,9 +45,10 @@ def quantize(
 
     Raises
     ------
-    RangeError, UnsupportedNodeError
+    RangeError, UnsupportedNodeError, ContractError
         As ``quantize_network``.
     """
+    require_plain(network)
     if calibration is None:
         net, findings = quantize_network(network, profile, config)
         where, text = "calibration", "no calibration data: overflow and rates were not checked"

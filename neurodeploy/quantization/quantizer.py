@@ -27,6 +27,7 @@ from neurodeploy.network.fixed import FixedKind
 from neurodeploy.quantization.bias_line import with_bias_line
 from neurodeploy.quantization.coarse_values import coarse_rows, coarse_thresholds
 from neurodeploy.quantization.gain import quantize_gain
+from neurodeploy.quantization.plain import require_plain
 from neurodeploy.quantization.population_scale import (
     BIAS_EXP_MAX,
     BIAS_MANTISSA_MAX,
@@ -106,6 +107,7 @@ def quantize_network(
     UnsupportedNodeError
         For parameters with no place on the target.
     """
+    require_plain(network)
     config = config or QuantizeConfig()
     built = _Built()
     latencies = _latencies(network)
@@ -119,7 +121,7 @@ def quantize_network(
         n_input=network.n_input,
         encoder=network.encoder,
         readout=network.readout,
-        steps=network.steps,
+        steps=network.steps or 0,
         contract=network.contract,
         profile=profile.text,
         nir_file=network.nir_file,
@@ -162,7 +164,7 @@ def _quantize_population(
 
     def demanded(rounded: list[RoundedWeight]) -> Demand:
         pairs = list(zip(rounded, payloads, strict=True))
-        return demand_of(population, pairs, bias, gain_max, network.steps, seen)
+        return demand_of(population, pairs, bias, gain_max, network.steps or 0, seen)
 
     rounded, demand = _round_weights(where, weights, config.weight_bits, demanded, built.findings)
     for synapse, weight, stored, payload in zip(incoming, weights, rounded, payloads, strict=True):

@@ -1,0 +1,97 @@
+"""Operators as sparse matrices, for targets that know nothing but weights."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TypeAlias
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from neurodeploy.network import Convolution, Dense, Operator, Pool, Scale
+
+Matrix: TypeAlias = scipy.sparse.csr_array
+
+
+def matrix_of(operator: Operator) -> Matrix:
+    """Return the matrix [size out, size in] of an operator's linear part, float64.
+
+    Zero weights are left out; so is padding, which meets nothing.
+    """
+    if isinstance(operator, Dense):
+        groups = operator.weight.reshape(-1, *operator.weight.shape[-2:])
+        return scipy.sparse.csr_array(scipy.sparse.block_diag(list(groups), format="csr"))
+    if isinstance(operator, Scale):
+        return scipy.sparse.csr_array(scipy.sparse.diags_array(operator.factor))
+    if isinstance(operator, Pool):
+        return _pool(operator)
+    return _convolution(operator)
+
+
+def _pool(pool: Pool) -> Matrix:
+    weight = 1.0 if pool.kind == "sum" else 1.0 / float(np.prod(pool.kernel))
+    channels = int(np.prod(pool.input_shape[:-2]))
+    taps = _taps(
+        pool.input_shape[-2:],
+        pool.output_shape[-2:],
+        pool.kernel,
+        pool.stride,
+        tuple((p, p) for p in pool.padding),
+        (1, 1),
+    )
+    rows = np.concatenate([out for _, out, _ in taps])
+    columns = np.concatenate([taken for _, _, taken in taps])
+    extent = (int(np.prod(pool.output_shape[-2:])), int(np.prod(pool.input_shape[-2:])))
+    one = scipy.sparse.coo_array((np.full(rows.size, weight), (rows, columns)), shape=extent)
+    return scipy.sparse.csr_array(scipy.sparse.block_diag([one.tocsr()] * channels, format="csr"))
+
+
+def _convolution(c: Convolution) -> Matrix:
+    extent_in, extent_out = c.input_shape[1:], c.output_shape[1:]
+    size_in, size_out = int(np.prod(extent_in)), int(np.prod(extent_out))
+    per_group_out = c.output_shape[0] // c.groups
+    per_group_in = c.input_shape[0] // c.groups
+    out_channel, in_channel = np.meshgrid(
+        np.arange(c.output_shape[0]), np.arange(per_group_in), indexing="ij"
+    )
+    source_channel = in_channel + (out_channel // per_group_out) * per_group_in
+    rows, columns, values = [], [], []
+    kernel = c.weight.shape[2:]
+    for tap, out, taken in _taps(extent_in, extent_out, kernel, c.stride, c.padding, c.dilation):
+        weights = c.weight.reshape(*c.weight.shape[:2], -1)[:, :, np.ravel_multi_index(tap, kernel)]
+        used = weights != 0
+        row = out_channel[used][:, None] * size_out + out
+        column = source_channel[used][:, None] * size_in + taken
+        rows.append(row.ravel())
+        columns.append(column.ravel())
+        values.append(np.repeat(weights[used], out.size))
+    shape = (c.output_shape[0] * size_out, c.input_shape[0] * size_in)
+    pairs = (np.concatenate(rows), np.concatenate(columns))
+    matrix = scipy.sparse.coo_array((np.concatenate(values), pairs), shape=shape)
+    return scipy.sparse.csr_array(matrix)
+
+
+def _taps(
+    extent_in: tuple[int, ...],
+    extent_out: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+) -> list[tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.int64]]]:
+    """Return, per kernel element, the output positions it serves and the inputs it takes (flat)."""
+    found = []
+    for tap in itertools.product(*(range(k) for k in kernel)):
+        lines = []
+        for axis, offset in enumerate(tap):
+            out = np.arange(extent_out[axis])
+            taken = out * stride[axis] + offset * dilation[axis] - padding[axis][0]
+            inside = (taken >= 0) & (taken < extent_in[axis])
+            lines.append((out[inside], taken[inside]))
+        out_grid = np.meshgrid(*(line[0] for line in lines), indexing="ij")
+        in_grid = np.meshgrid(*(line[1] for line in lines), indexing="ij")
+        out_flat = np.ravel_multi_index([g.ravel() for g in out_grid], extent_out)
+        in_flat = np.ravel_multi_index([g.ravel() for g in in_grid], extent_in)
+        found.append((tap, np.atleast_1d(out_flat), np.atleast_1d(in_flat)))
+    return found
