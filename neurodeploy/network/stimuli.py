@@ -69,8 +69,15 @@ class Stimuli:
             return ""
         return Samples(np.zeros((len(self), 1)), self.labels).misfit_labels(classes)
 
-    def off_grid(self, encoder: ConstantEncoder) -> tuple[Finding, ...]:
-        """Return a warning that says what encoding changes; none if every value is a code's."""
+    def changed_by(self, encoder: ConstantEncoder) -> tuple[Finding, ...]:
+        """Return a warning that says what encoding changes: clipped images, rounded sequences.
+
+        Images are made for a grid, so rounding them is no news; a sequence is often spikes or
+        currents of its own.
+        """
+        if self.held:
+            labels = np.zeros(len(self), dtype=np.int64)
+            return Samples(self.values, labels).out_of_range(encoder)
         codes = encoder.encode(self.values)
         error = np.abs(encoder.decode(codes) - self.values)
         changed = error > 1e-9 * encoder.step

@@ -105,4 +105,4 @@ def stimulus_for(
     stimuli.require_size(network.n_input)
     if backend == "float" and not stimuli.held:
         return stimuli.values, ()
-    return network.encoder.encode(stimuli.values), stimuli.off_grid(network.encoder)
+    return network.encoder.encode(stimuli.values), stimuli.changed_by(network.encoder)

@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import InputError, ShapeError
+from neurodeploy.errors import InputError
 from neurodeploy.findings import Result
 from neurodeploy.graph import Contract, Graph
 from neurodeploy.graph import read as read_graph
 from neurodeploy.network import (
-    ConstantEncoder,
     FixedPointNetwork,
     Network,
     Quantity,
     Samples,
+    Stimuli,
     Traces,
     load_network,
     load_samples,
 )
-from neurodeploy.pipeline.backends import Timing, run_model
+from neurodeploy.pipeline.backends import Timing, run_model, stimulus_for
 from neurodeploy.pipeline.deploy import Outcome
 from neurodeploy.pipeline.deploy import deploy as deploy_files
 from neurodeploy.pipeline.model import Model, model_from_graph, quantized
@@ -104,7 +104,7 @@ def run(
     images : array [B, ...]
         Held for ``steps`` (default: the contract's). Input units; values are rounded to codes.
     x : array [T, B, ...]
-        In place of ``images``: one input per step.
+        In place of ``images``: one input per step, used as it is in float.
     steps : int
         Steps per sample.
     backend : {"float", "fixed", "lava"}
@@ -123,9 +123,13 @@ def run(
         held, source, backend = Model("model", None, model), model, backend or "fixed"
     else:
         raise InputError(f"run: takes a Graph or a FixedPointNetwork, not {type(model).__name__}")
-    codes = _codes(source.encoder, source.n_input, images, x)
+    if (images is None) == (x is None):
+        raise InputError("run: give either images [B, ...] or x [T, B, ...]")
+    stimuli = Stimuli(_array(x if images is None else images), None, held=x is None)
+    stimulus, noticed = stimulus_for(source, stimuli, backend)
+    held = dataclasses.replace(held, findings=(*held.findings, *noticed))
     return run_model(
-        held, codes, backend, steps=steps, record=record, timing=timing, threads=threads
+        held, stimulus, backend, steps=steps, record=record, timing=timing, threads=threads
     )
 
 
@@ -193,13 +197,3 @@ def _array(value: Any) -> NDArray[np.float64]:
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     return np.asarray(value, dtype=np.float64)
-
-
-def _codes(encoder: ConstantEncoder, n_input: int, images: Any, x: Any) -> NDArray[np.int32]:
-    if (images is None) == (x is None):
-        raise InputError("run: give either images [B, ...] or x [T, B, ...]")
-    values = _array(images if x is None else x)
-    lead = 1 if x is None else 2
-    if values.ndim <= lead or int(np.prod(values.shape[lead:])) != n_input:
-        raise ShapeError(f"run: input of shape {values.shape} does not hold {n_input} values each")
-    return encoder.encode(values.reshape(*values.shape[:lead], n_input))
