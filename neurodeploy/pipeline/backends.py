@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from neurodeploy.errors import InputError
+from neurodeploy.errors import ContractError, InputError
 from neurodeploy.findings import Finding
 from neurodeploy.network import FixedPointNetwork, Network, Quantity, Stimuli, Traces
 from neurodeploy.pipeline.model import Model
@@ -101,8 +101,16 @@ def stimulus_for(
     ------
     ShapeError
         If the inputs have another size than the network's.
+    ContractError
+        For held images under an encoder that cannot be run yet.
     """
     stimuli.require_size(network.n_input)
+    encoder = network.contract.get("encoder", {}).get("kind", "constant")
+    if stimuli.held and encoder != "constant":
+        raise ContractError(
+            f"encoder: the contract says {encoder!r}, and only 'constant' turns held images into "
+            "input yet; give a sequence x [T, B, ...], or --encoder constant"
+        )
     if backend == "float" and not stimuli.held:
         return stimuli.values, ()
     return network.encoder.encode(stimuli.values), stimuli.changed_by(network.encoder)

@@ -4,6 +4,7 @@ from neurodeploy.quantization.calibration import quantize
 from neurodeploy.quantization.description import describe_populations, describe_synapses
 from neurodeploy.quantization.plain import obstacles, require_plain
 from neurodeploy.quantization.quantizer import QuantizeConfig, quantize_network
+from neurodeploy.quantization.register_errors import register_errors
 from neurodeploy.quantization.rounding import RoundedWeight, quantize_weight, round_weight
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "quantize",
     "quantize_network",
     "quantize_weight",
+    "register_errors",
     "require_plain",
     "round_weight",
 ]

@@ -36,6 +36,11 @@ def require_plain(network: Network) -> None:
         raise ContractError(
             "steps (steps per sample) is not in the file, and the ranges depend on it; give --steps"
         )
+    encoder = network.contract.get("encoder", {}).get("kind", "constant")
+    if encoder != "constant":
+        raise ContractError(
+            f"encoder {encoder!r} is not supported in integers yet; give --encoder constant"
+        )
     if network.readout.window is not None:
         raise ContractError("a read-out window is not supported in integers yet; read all steps")
 

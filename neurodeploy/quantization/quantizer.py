@@ -156,7 +156,7 @@ def _quantize_population(
 ) -> None:
     where = f"population {population.name}"
     incoming = network.synapses_into(population.name)
-    weights, bias = _into_membrane(network, population, incoming)
+    weights, bias = into_membrane(network, population, incoming)
     _check_sizes(where, population, weights, bias)
     payloads = [float(network.encoder.max_code) if s.source == INPUT else 1.0 for s in incoming]
     gain, shift, gain_max = quantize_gain(where, population.gain, config.gain_bits, built.findings)
@@ -253,10 +253,16 @@ def _round_weights(
     return rounded, demand
 
 
-def _into_membrane(
+def into_membrane(
     network: Network, population: Population, incoming: tuple[Synapse, ...]
 ) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
-    """Return weights per input unit (code or spike) and the bias, as steps of v - v_reset."""
+    """Return weights per input unit (code or spike) and the bias, as steps of v - v_reset.
+
+    Raises
+    ------
+    UnsupportedNodeError
+        For a gain with v_leak other than v_reset.
+    """
     bias = population.input_gain * population.bias
     weights = []
     for synapse in incoming:
