@@ -148,7 +148,9 @@ class _Run:
     def find_feedback(self):
         """Return the pairs (sender, receiver) of populations whose connection is one step late."""
         edges = [(s, t) for t in self.nodes for s in self.sources[t]]
-        distance = {n: 0 if k["type"] == "Input" else np.inf for n, k in self.nodes.items()}
+        # The Input of a nested graph has a source: distance counts from the outermost one.
+        distance = dict.fromkeys(self.nodes, np.inf)
+        distance |= {n: 0 for n, k in self.nodes.items() if k["type"] == "Input" and not self.sources[n]}
         for _ in self.nodes:
             for s, t in edges:
                 distance[t] = min(distance[t], distance[s] + (t in self.populations))
