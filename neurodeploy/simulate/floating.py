@@ -1,218 +1,193 @@
-"""The batched float simulator: plain NIR-Euler in float64."""
+"""The batched float simulator: any float network, in float64 or float32."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError
-from neurodeploy.network.connections import ALWAYS_ON, INPUT
-from neurodeploy.network.floating import Network, Population, Synapse
-from neurodeploy.network.traces import Quantity, Traces, readout_quantity
+from neurodeploy.network.connections import INPUT
+from neurodeploy.network.floating import Network
+from neurodeploy.network.traces import Quantity, Traces
+from neurodeploy.simulate.float_plan import layer_latency, require_layered, values_per_step
 from neurodeploy.simulate.run_meta import Timing, checked_quantities, run_meta
-from neurodeploy.simulate.stimulus import Stimulus, input_hash, read_stimulus
+from neurodeploy.simulate.stimulus import FloatStimulus, read_float_stimulus
+
+if TYPE_CHECKING:
+    import torch
+
+    from neurodeploy.simulate.float_network import ReadyNetwork
+    from neurodeploy.simulate.float_records import FloatRecords
+    from neurodeploy.simulate.node_values import NodeValues
+
+__all__ = ["FloatType", "layer_latency", "run_float"]
 
 FloatType = Literal["float64", "float32"]
+
+#: Bytes of values that a run works on at a time, records not counted. More does not make it
+#: faster; the processor's caches prefer less.
+MEMORY_BYTES = 2**26
+#: Steps per block, where samples are many: few, since a cycle takes them one by one.
+_BLOCK_STEPS = 32
 
 
 def run_float(
     net: Network,
-    codes: NDArray[Any],
+    stimulus: NDArray[Any],
     *,
     steps: int | None = None,
     record: Iterable[str] = (),
     dtype: FloatType = "float64",
     timing: Timing = "aligned",
+    device: str = "cpu",
+    memory_bytes: int = MEMORY_BYTES,
 ) -> Traces:
     """Run ``net`` on a batch in floating point.
 
     Parameters
     ----------
     net : Network
-        The rule of each neuron is in Population.
-    codes : int array [B, n_input] (held for every step) or [T, B, n_input]
-        Input codes; the network sees ``net.encoder.decode(codes)``.
+        The rule of each neuron is in Population. What arrives at a population is summed in the
+        order of the network's synapses, then its bias is added.
+    stimulus : array [B, n_input] (held for every step) or [T, B, n_input]
+        Integers are input codes; the network sees ``net.encoder.decode(stimulus)``. Floating-point
+        numbers are what the network sees.
     steps : int or None
-        Steps of held codes; default ``net.steps``.
-    record : subset of {"spikes", "u", "v", "v_pre"}
-        For every population: spikes (uint8), v after reset and v before it, in membrane units. A
-        float population has no u, so ``u`` records nothing.
+        Steps of a held stimulus; default ``net.steps``.
+    record : subset of {"spikes", "u", "v", "v_pre", "y"}
+        Spikes (uint8, or int32 where a step may hold several), v after reset and v_pre, what was
+        compared with the threshold; u of populations with a synaptic current; y of relays, delays
+        and of every linear node on a synapse (``<node>/y``), on the node's own time also where a
+        synapse carries it a step late. In membrane units.
     dtype : {"float64", "float32"}
         float32 is for counting decisions that hang on rounding, not for results.
     timing : {"aligned", "lava"}
         ``aligned``: the logical axis, zero latency. ``lava``: the hardware axis that the network
         would have, T + largest latency steps, so that what drains is counted: a population waits
         at ``v_init`` until its own first step, and the input sends nothing after T steps.
+    device : str
+        Where torch computes.
+    memory_bytes : int
+        Bound on the values worked on at a time; samples and steps are taken in blocks below it.
+        Weights and records come on top. Results do not depend on it beyond the order in which a
+        matrix product adds.
 
     Returns
     -------
     Traces
-        ``counts``, int64 [B]: ``<population>/spikes`` and ``<synapse>/operations``, events (a
-        spike, or an input value that is not zero) times the non-zero weights they met.
+        ``counts``, int64 [B]: ``<population>/spikes`` and ``<synapse>/operations``: for each
+        operator of the synapse, values entering it that are not zero (once per step, however many
+        spikes they stand for) times the non-zero weights they meet.
 
     Raises
     ------
     ShapeError, RangeError
-        For codes that do not fit the network.
+        For a stimulus that does not fit the network; RangeError where spikes of one step pass
+        32 bits.
     InputError
-        For an unknown option.
+        For an unknown option, a held stimulus of unknown length, rules of a population that
+        contradict each other, or Lava timing of a network with feedback or delays.
     """
-    if timing not in ("aligned", "lava"):
-        raise InputError(f"timing: {timing!r} not known; choose aligned or lava")
-    if dtype not in ("float64", "float32"):
-        raise InputError(f"dtype: {dtype!r} not known; choose float64 or float32")
+    _check_options(timing, dtype, memory_bytes)
     quantities = checked_quantities(record)
-    stimulus = read_stimulus(
-        codes, n_input=net.n_input, encoder=net.encoder, steps=net.steps, asked_steps=steps
+    checked = read_float_stimulus(
+        stimulus, n_input=net.n_input, encoder=net.encoder, steps=net.steps, asked_steps=steps
     )
-    latency = layer_latency(net) if timing == "lava" else dict.fromkeys(layer_latency(net), 0)
-    run = _FloatRun(net, stimulus, quantities, np.dtype(dtype), latency)
-    for t in range(run.total_steps):
-        run.step(t)
-    key = f"{net.readout.population}/{readout_quantity(net.readout)}"
+    latency = layer_latency(net)
+    if timing == "lava":
+        require_layered(net)
+    else:
+        latency = dict.fromkeys(latency, 0)
+    # Imported here: torch takes a second to load, and readers of results do not need it.
+    from neurodeploy.simulate.float_records import output_key
+
+    records = _run(net, checked, quantities, dtype, latency, device, memory_bytes)
     meta = run_meta(
-        net,
-        backend="float",
-        timing=timing,
-        steps=stimulus.steps,
-        digest=input_hash(stimulus.codes, net.encoder.max_code),
+        net, backend="float", timing=timing, steps=checked.steps, digest=checked.digest()
     )
     return Traces(
-        output=run.records[key],
-        records={k: v for k, v in run.records.items() if k.rsplit("/", 1)[1] in quantities},
-        counts=run.counts(),
+        output=records.arrays[output_key(net)],
+        records={k: a for k, a in records.arrays.items() if k.rsplit("/", 1)[1] in quantities},
+        counts=records.counts,
         meta={**meta, "dtype": dtype},
     )
 
 
-def layer_latency(net: Network) -> dict[str, int]:
-    """Return the hardware steps from the input to each population: its longest path.
-
-    Shorter paths are taken as delayed to match.
-    """
-    latency: dict[str, int] = {}
-    for p in net.populations:
-        latency[p.name] = 1 + max(
-            (latency.get(s.source, 0) for s in net.synapses_into(p.name)), default=0
-        )
-    return latency
+def _check_options(timing: str, dtype: str, memory_bytes: int) -> None:
+    if timing not in ("aligned", "lava"):
+        raise InputError(f"timing: {timing!r} not known; choose aligned or lava")
+    if dtype not in get_args(FloatType):
+        raise InputError(f"dtype: {dtype!r} not known; choose float64 or float32")
+    if memory_bytes < 1:
+        raise InputError(f"memory_bytes: {memory_bytes}; a run needs some memory")
 
 
-class _FloatRun:
-    """State, records and counters of one run.
+def _run(
+    net: Network,
+    stimulus: FloatStimulus,
+    quantities: tuple[Quantity, ...],
+    dtype: FloatType,
+    latency: Mapping[str, int],
+    device: str,
+    memory_bytes: int,
+) -> FloatRecords:
+    """Run all samples, chunk by chunk."""
+    import torch
 
-    A step is a logical step; a population of latency l does ``total_steps - l`` of them, and its
-    records begin l rows later.
-    """
+    from neurodeploy.simulate.float_network import ready_network
+    from neurodeploy.simulate.float_records import FloatRecords
+    from neurodeploy.simulate.node_values import NodeValues
 
-    def __init__(
-        self,
-        net: Network,
-        stimulus: Stimulus,
-        quantities: tuple[Quantity, ...],
-        dtype: np.dtype[Any],
-        latency: dict[str, int],
-    ) -> None:
-        self._latency = latency
-        self.total_steps = stimulus.steps + max(latency.values())
-        self._net, self._stimulus, self._dtype = net, stimulus, dtype
-        batch = stimulus.batch
-        self._v = {p.name: np.tile(p.v_init.astype(dtype), (batch, 1)) for p in net.populations}
-        self._neurons = {p.name: _Neurons(p, dtype) for p in net.populations}
-        self._weights = {s.name: s.weight.T.astype(dtype) for s in net.synapses}
-        self._sent: dict[str, NDArray[Any]] = {ALWAYS_ON: np.ones((batch, 1), dtype)}
-        self._events = {p.name: np.zeros((batch, p.size), np.int64) for p in net.populations}
-        self._events[INPUT] = np.zeros((batch, net.n_input), np.int64)
-        # Sums that are the same at every step.
-        self._steady: dict[str, NDArray[Any]] = {}
-        self.records: dict[str, NDArray[Any]] = {}
-        for p in net.populations:
-            wanted = set(quantities) - {"u"}
-            if p.name == net.readout.population:
-                wanted.add(readout_quantity(net.readout))
-            for quantity in sorted(wanted):
-                kind = np.dtype(np.uint8) if quantity == "spikes" else dtype
-                rows = np.zeros((self.total_steps, batch, p.size), kind)
-                if quantity != "spikes":
-                    rows[: latency[p.name]] = p.v_init
-                self.records[f"{p.name}/{quantity}"] = rows
-
-    def step(self, t: int) -> None:
-        """Do logical step ``t`` (from 0) of every population that still has one."""
-        self._send_input(t)
-        for p in self._net.populations:
-            if t >= self.total_steps - self._latency[p.name]:
-                continue
-            neurons = self._neurons[p.name]
-            x = neurons.bias
-            for s in self._net.synapses_into(p.name):
-                if s.source in self._sent:
-                    x = x + self._sum(s)
-            v_pre = neurons.v_pre(self._v[p.name], x, t)
-            spikes = v_pre > neurons.v_threshold
-            self._v[p.name] = np.where(spikes, neurons.v_reset, v_pre)
-            self._sent[p.name] = spikes.astype(self._dtype)
-            self._events[p.name] += spikes
-            row = t + self._latency[p.name]
-            for quantity, value in (("spikes", spikes), ("v", self._v[p.name]), ("v_pre", v_pre)):
-                if f"{p.name}/{quantity}" in self.records:
-                    self.records[f"{p.name}/{quantity}"][row] = value
-
-    def counts(self) -> dict[str, NDArray[np.int64]]:
-        """Return spikes and synaptic operations, int64 [B]."""
-        counts = {
-            f"{p.name}/spikes": self._events[p.name].sum(axis=1) for p in self._net.populations
-        }
-        for s in self._net.synapses:
-            if s.source == ALWAYS_ON:
-                # On hardware the line sends from step latency(target) on.
-                latency = self._latency[s.target]
-                on = self.total_steps - latency + (latency > 0)
-                events = np.full((self._stimulus.batch, 1), on, np.int64)
-            else:
-                events = self._events[s.source]
-            counts[f"{s.name}/operations"] = events @ (s.weight != 0).sum(axis=0)
-        return counts
-
-    def _send_input(self, t: int) -> None:
-        if t >= self._stimulus.steps:
-            self._sent.pop(INPUT, None)
-            return
-        if t == 0 or not self._stimulus.held:
-            decoded = self._net.encoder.decode(self._stimulus.at(t))
-            self._sent[INPUT] = decoded.astype(self._dtype)
-        self._events[INPUT] += self._sent[INPUT] != 0
-
-    def _sum(self, synapse: Synapse) -> NDArray[Any]:
-        steady = synapse.source == ALWAYS_ON or (synapse.source == INPUT and self._stimulus.held)
-        if steady and synapse.name in self._steady:
-            return self._steady[synapse.name]
-        total: NDArray[Any] = self._sent[synapse.source] @ self._weights[synapse.name]
-        if steady:
-            self._steady[synapse.name] = total
-        return total
+    total = stimulus.steps + max(latency.values(), default=0)
+    with torch.inference_mode():
+        on = torch.device(device)
+        ready = ready_network(net, torch.float64 if dtype == "float64" else torch.float32, on)
+        nodes = NodeValues.of(ready, asked="y" in quantities)
+        records = FloatRecords.allocate(ready, total, stimulus.batch, quantities, latency, nodes)
+        values = values_per_step(net, ready.order, len(quantities), keep_all=bool(nodes.sizes()))
+        affordable = max(1, memory_bytes // (values * np.dtype(dtype).itemsize))
+        chunk = min(stimulus.batch, max(1, affordable // min(total, _BLOCK_STEPS)))
+        block = min(total, max(1, affordable // chunk))
+        fans: dict[int, list[torch.Tensor]] = {}
+        for first in range(0, stimulus.batch, chunk):
+            samples = slice(first, min(first + chunk, stimulus.batch))
+            _run_chunk(ready, stimulus, records, samples, latency, nodes, fans, block)
+    return records
 
 
-class _Neurons:
-    """One population's parameters in the run's dtype."""
+def _run_chunk(
+    ready: ReadyNetwork,
+    stimulus: FloatStimulus,
+    records: FloatRecords,
+    samples: slice,
+    latency: Mapping[str, int],
+    nodes: NodeValues,
+    fans: dict[int, list[torch.Tensor]],
+    block: int,
+) -> None:
+    """Run some samples over all steps."""
+    import torch
 
-    def __init__(self, p: Population, dtype: np.dtype[Any]) -> None:
-        self.bias = p.bias.astype(dtype)
-        self.v_threshold = (
-            np.full(p.size, np.inf, dtype) if p.kind == "li" else p.v_threshold.astype(dtype)
-        )
-        self.v_reset = p.v_reset.astype(dtype)
-        self._decay_v = p.decay_v.astype(dtype)
-        self._v_leak = p.v_leak.astype(dtype)
-        gain = np.ones(1) if p.gain is None else p.gain
-        # One row per step of the gain; the last holds.
-        self._input_gain = (p.input_gain * gain[:, None]).astype(dtype)
+    from neurodeploy.simulate.float_chunk import FloatChunk
+    from neurodeploy.simulate.float_records import ChunkObserver
 
-    def v_pre(self, v: NDArray[Any], x: NDArray[Any], t: int) -> NDArray[Any]:
-        """Return v after logical step ``t`` (from 0), before reset."""
-        gain = self._input_gain[min(t, len(self._input_gain) - 1)]
-        v_pre: NDArray[Any] = v + self._decay_v * (self._v_leak - v) + gain * x
-        return v_pre
+    total = stimulus.steps + max(latency.values(), default=0)
+    limits = {INPUT: total, **{name: total - late for name, late in latency.items()}}
+    observer = ChunkObserver(ready, records, samples, latency, nodes, fans)
+    run = FloatChunk(ready, samples.stop - samples.start, limits, observer)
+    first = 0
+    while first < total:
+        end = min(first + block, total)
+        if first < stimulus.steps:  # the input is on, or off, for a whole block
+            end = min(end, stimulus.steps)
+        values = stimulus.values(first, end, samples)[: end - first]
+        if first >= stimulus.steps:
+            shape = (1, samples.stop - samples.start, ready.net.n_input)
+            inputs = torch.zeros(shape, dtype=ready.dtype, device=ready.device)
+        else:
+            inputs = torch.tensor(values, dtype=ready.dtype, device=ready.device)
+        run.run_block(first, end, inputs)
+        first = end

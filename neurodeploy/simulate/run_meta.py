@@ -10,7 +10,7 @@ import numpy as np
 import neurodeploy
 from neurodeploy.errors import InputError
 from neurodeploy.network.fixed import FixedPointNetwork
-from neurodeploy.network.floating import Network
+from neurodeploy.network.floating import Network, Population
 from neurodeploy.network.traces import QUANTITIES, Quantity
 
 Timing = Literal["aligned", "lava"]
@@ -22,7 +22,7 @@ def run_meta(
     """Return the JSON types that describe a run of ``net``.
 
     A float network has no latency and its states are in membrane units, so its latency is 0 and
-    its scale 1.
+    its scale 1; each of its populations has the shape that its values have in the NIR graph.
     """
     populations = {
         p.name: {
@@ -30,6 +30,7 @@ def run_meta(
             "kind": p.kind,
             "latency": getattr(p, "latency", 0),
             "scale": getattr(p, "scale", 1.0),
+            **({"shape": list(p.shape)} if isinstance(p, Population) else {}),
         }
         for p in net.populations
     }

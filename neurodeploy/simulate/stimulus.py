@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import RangeError, ShapeError
+from neurodeploy.errors import InputError, RangeError, ShapeError
 from neurodeploy.files import content_hash
 from neurodeploy.network.encoding import ConstantEncoder
 
@@ -36,7 +36,12 @@ class Stimulus:
 
 
 def read_stimulus(
-    codes: Any, *, n_input: int, encoder: ConstantEncoder, steps: int, asked_steps: int | None
+    codes: Any,
+    *,
+    n_input: int,
+    encoder: ConstantEncoder,
+    steps: int | None,
+    asked_steps: int | None,
 ) -> Stimulus:
     """Check codes against a network and its encoder.
 
@@ -46,7 +51,7 @@ def read_stimulus(
         0 .. ``encoder.max_code``.
     n_input, encoder
         The network's.
-    steps : int
+    steps : int or None
         The network's steps, for held codes.
     asked_steps : int or None
         The caller's steps; for codes [T, B, n_input] it must be T.
@@ -57,25 +62,102 @@ def read_stimulus(
         If there is no sample, no step, or another number of inputs.
     RangeError
         If the codes are not integers or leave the encoder's range.
+    InputError
+        If nobody says for how many steps codes are held.
     """
     array = np.asarray(codes)
+    run_steps = _run_steps("codes", array, n_input, steps, asked_steps)
+    return Stimulus(_checked_codes(array, encoder.max_code), run_steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FloatStimulus:
+    """What a float network receives: codes to decode, or values (``encoder`` None).
+
+    ``array`` is [B, n], held for ``steps`` steps, or [steps, B, n].
+    """
+
+    array: NDArray[Any]
+    steps: int
+    encoder: ConstantEncoder | None
+
+    @property
+    def held(self) -> bool:
+        """Whether every step receives the same."""
+        return self.array.ndim == 2
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return int(self.array.shape[-2])
+
+    def values(self, first: int, end: int, samples: slice) -> NDArray[np.floating[Any]]:
+        """Return what ``samples`` receive in steps ``first`` .. ``end - 1``; one row if held."""
+        rows = self.array[None] if self.held else self.array[first:end]
+        part = rows[:, samples]
+        return part if self.encoder is None else self.encoder.decode(part)
+
+    def digest(self) -> str:
+        """Return the hash of the input; codes have the same one in every simulator."""
+        if self.encoder is not None:
+            return input_hash(self.array, self.encoder.max_code)
+        return content_hash({"values": self.array.astype(np.float64, copy=False)})
+
+
+def read_float_stimulus(
+    stimulus: Any,
+    *,
+    n_input: int,
+    encoder: ConstantEncoder,
+    steps: int | None,
+    asked_steps: int | None,
+) -> FloatStimulus:
+    """Check codes (integers), or values in input units (floating point), against a network.
+
+    Parameters and errors are those of ``read_stimulus``; values need not lie in the encoder's
+    range. RangeError also for values that are not finite.
+    """
+    array = np.asarray(stimulus)
+    if array.dtype.kind != "f":
+        codes = read_stimulus(
+            array, n_input=n_input, encoder=encoder, steps=steps, asked_steps=asked_steps
+        )
+        return FloatStimulus(codes.codes, codes.steps, encoder)
+    run_steps = _run_steps("values", array, n_input, steps, asked_steps)
+    if not np.isfinite(array).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise RangeError(f"values: {array[at]} at index {list(at)}; input values must be finite")
+    return FloatStimulus(array, run_steps, None)
+
+
+def _run_steps(
+    what: str, array: NDArray[Any], n_input: int, steps: int | None, asked_steps: int | None
+) -> int:
+    """Return the steps of a run; raise where the shape does not fit."""
     if array.ndim not in (2, 3) or array.shape[-1] != n_input:
         raise ShapeError(
-            f"codes: shape {array.shape}; this network needs [B, {n_input}] (held) "
+            f"{what}: shape {array.shape}; this network needs [B, {n_input}] (held) "
             f"or [T, B, {n_input}]"
         )
     if array.ndim == 3 and asked_steps is not None and asked_steps != array.shape[0]:
         raise ShapeError(
-            f"codes: {array.shape[0]} steps in shape {array.shape}, but steps={asked_steps}; "
-            "leave steps out, or give codes [B, n] to be held"
+            f"{what}: {array.shape[0]} steps in shape {array.shape}, but steps={asked_steps}; "
+            f"leave steps out, or give {what} [B, n] to be held"
         )
-    run_steps = array.shape[0] if array.ndim == 3 else (asked_steps or steps)
-    if asked_steps == 0 or run_steps < 1 or array.shape[-2] < 1:
+    run_steps = asked_steps if asked_steps is not None else steps
+    if array.ndim == 3:
+        run_steps = array.shape[0]
+    if run_steps is None:
+        raise InputError(
+            f"steps: the network does not say for how many steps {what} {array.shape} are held; "
+            f"give steps, or {what} [T, B, {n_input}]"
+        )
+    if run_steps < 1 or array.shape[-2] < 1:
         raise ShapeError(
-            f"codes: shape {array.shape} and {asked_steps if asked_steps == 0 else run_steps} "
-            "steps; a run needs at least one sample and one step"
+            f"{what}: shape {array.shape} and {run_steps} steps; a run needs at least one sample "
+            "and one step"
         )
-    return Stimulus(_checked_codes(array, encoder.max_code), run_steps)
+    return int(run_steps)
 
 
 def input_hash(codes: Any, max_code: int) -> str:
