@@ -1,29 +1,75 @@
-"""NIR in: safe reading, validation, and the execution contract a NIR file lacks."""
+"""NIR in: safe reading, validation, shapes, and the execution contract a NIR file lacks."""
 
 from neurodeploy.graph.contract import (
     PLAIN_NIR_EULER,
     Contract,
     contract_from_metadata,
     option_name,
+    require_runnable,
 )
-from neurodeploy.graph.graph import Graph, read
-from neurodeploy.graph.nodes import LIF, NODE_TYPES, Affine, Input, Linear, Node, Output
-from neurodeploy.graph.validation import node_shapes, validate
+from neurodeploy.graph.conventions import CONVENTIONS, Convention, convention
+from neurodeploy.graph.graph import Graph
+from neurodeploy.graph.limits import ReadLimits
+from neurodeploy.graph.nodes import (
+    IF,
+    LI,
+    LIF,
+    NODE_TYPES,
+    Affine,
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    CubaLI,
+    CubaLIF,
+    Delay,
+    Flatten,
+    I,
+    Input,
+    Junction,
+    Linear,
+    Node,
+    Output,
+    Scale,
+    Shape,
+    SumPool2d,
+    Threshold,
+)
+from neurodeploy.graph.reading import Survey, read, survey
 
 __all__ = [
+    "CONVENTIONS",
+    "IF",
+    "LI",
     "LIF",
     "NODE_TYPES",
     "PLAIN_NIR_EULER",
     "Affine",
+    "AvgPool2d",
     "Contract",
+    "Conv1d",
+    "Conv2d",
+    "Convention",
+    "CubaLI",
+    "CubaLIF",
+    "Delay",
+    "Flatten",
     "Graph",
+    "I",
     "Input",
+    "Junction",
     "Linear",
     "Node",
     "Output",
+    "ReadLimits",
+    "Scale",
+    "Shape",
+    "SumPool2d",
+    "Survey",
+    "Threshold",
     "contract_from_metadata",
-    "node_shapes",
+    "convention",
     "option_name",
     "read",
-    "validate",
+    "require_runnable",
+    "survey",
 ]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from neurodeploy.errors import ContractError
-from neurodeploy.findings import Finding
 
 CONTRACT_SCHEMA = 1
 
@@ -24,31 +23,43 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "if_unit": ("second", "step"),
     "recurrent_cut": ("spikes", "affine"),
     "delay_rounding": ("error", "nearest", "floor"),
-    "v_min": ("none",),
     "readout_kind": ("count", "sum", "mean_v", "last_v", "max_v"),
     "encoder": ("constant", "rate", "latency", "events"),
 }
-#: Words this version can run. Everything else in CHOICES is understood and refused.
-SUPPORTED: Mapping[str, tuple[str, ...]] = {
-    "reset": ("value",),
-    "decay": ("euler",),
-    "spikes": ("single",),
-    "input_gain": ("r", "one"),
-    "if_unit": ("second",),
-    "recurrent_cut": ("spikes",),
-    "delay_rounding": ("error",),
-    "v_min": ("none",),
-    "readout_kind": ("count", "sum"),
-    "encoder": ("constant",),
-}
+#: Words this version can run where that is not all of ``CHOICES``.
+SUPPORTED: Mapping[str, tuple[str, ...]] = {"encoder": ("constant",)}
 _NESTED = {
     "readout_node": ("readout", "node"),
     "readout_kind": ("readout", "kind"),
+    "readout_window": ("readout", "window"),
     "encoder": ("encoder", "kind"),
     "encoder_low": ("encoder", "low"),
     "encoder_high": ("encoder", "high"),
     "encoder_bits": ("encoder", "bits"),
 }
+_FLOATS = ("dt", "encoder_low", "encoder_high")
+_INTEGERS = ("steps", "encoder_bits")
+
+
+def _check_v_min(value: float | str | None) -> None:
+    if value is None or value == "none":
+        return
+    if isinstance(value, (str, bool)) or not math.isfinite(value):
+        raise ContractError(f"contract: --v-min is {value!r}; give a number or none")
+
+
+def _check_window(window: tuple[int, int] | None, steps: int | None) -> None:
+    if window is None:
+        return
+    start, stop = window
+    if not 0 <= start < stop:
+        raise ContractError(
+            f"contract: --readout-window is {start}:{stop}; needs 0 <= start < stop (steps)"
+        )
+    if steps is not None and stop > steps:
+        raise ContractError(
+            f"contract: --readout-window ends at step {stop}, a sample has {steps} steps"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +72,18 @@ class Contract:
         Length of one step in seconds.
     steps : int
         Steps per sample (T).
-    reset, decay, spikes, input_gain, if_unit, recurrent_cut, delay_rounding, v_min : str
+    reset, decay, spikes, input_gain, if_unit, recurrent_cut, delay_rounding : str
         See ``CHOICES``; the defaults together are plain NIR-Euler.
+    v_min : float or "none"
+        Lowest membrane value, applied at the end of a step.
     readout_node, readout_kind : str
         Where and how the decision is read. ``count``: spikes of that node; ``sum``: its output
-        summed over the steps.
+        summed over the steps; ``mean_v``, ``last_v``, ``max_v``: its membrane, or the output of a
+        node that has none.
+    readout_window : (int, int)
+        Steps ``[start, stop)`` that the read-out looks at; None means all.
     encoder : str
-        ``constant``: each step receives the same image.
+        ``constant``: each step receives the same image. Other words are kept, not run.
     encoder_low, encoder_high : float
         Input range.
     encoder_bits : int
@@ -85,9 +101,10 @@ class Contract:
     if_unit: str | None = None
     recurrent_cut: str | None = None
     delay_rounding: str | None = None
-    v_min: str | None = None
+    v_min: float | str | None = None
     readout_node: str | None = None
     readout_kind: str | None = None
+    readout_window: tuple[int, int] | None = None
     encoder: str | None = None
     encoder_low: float | None = None
     encoder_high: float | None = None
@@ -102,10 +119,16 @@ class Contract:
                 raise ContractError(
                     f"contract: {option_name(name)} is {value!r}; choose from {', '.join(choices)}"
                 )
-        if self.dt is not None and not (math.isfinite(self.dt) and self.dt > 0):
+        for name in _FLOATS:
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ContractError(f"contract: {option_name(name)} is {value}; must be finite")
+        if self.dt is not None and self.dt <= 0:
             raise ContractError(f"contract: dt is {self.dt} s; it must be positive and finite")
         if self.steps is not None and self.steps < 1:
             raise ContractError(f"contract: steps is {self.steps}; a sample has at least 1 step")
+        _check_v_min(self.v_min)
+        _check_window(self.readout_window, self.steps)
 
     def as_metadata(self) -> dict[str, Any]:
         """Return the metadata dictionary that ``nir`` can write (fields not said are left out)."""
@@ -116,7 +139,8 @@ class Contract:
                 continue
             if field.name in _NESTED:
                 group, key = _NESTED[field.name]
-                document.setdefault(group, {})[key] = value
+                stored = list(value) if isinstance(value, tuple) else value
+                document.setdefault(group, {})[key] = stored
             else:
                 document[field.name.replace("_", "-")] = value
         return document
@@ -168,65 +192,21 @@ def contract_from_metadata(metadata: Mapping[str, Any], where: str) -> Contract:
             raise ContractError(
                 f"{where}: metadata neurodeploy/{key} is unknown; known: {', '.join(sorted(known))}"
             )
-        values[known[key].name] = _typed(where, key, known[key].type, _plain(value))
+        values[known[key].name] = _typed(where, key, known[key].name, _plain(value))
     return Contract(**values)
 
 
-def complete(
-    given: Contract, options: Contract, defaults: Contract, where: str
-) -> tuple[Contract, list[Finding]]:
-    """Merge what a file says with the user's options, then fill in the defaults.
-
-    ``steps`` may be changed by an option; every other contradiction is an error.
+def require_runnable(contract: Contract, where: str) -> None:
+    """Refuse words that are understood but cannot be run yet (``SUPPORTED``).
 
     Raises
     ------
     ContractError
-        For a contradiction, a missing ``dt`` or ``steps``, or a word this version cannot run.
+        Naming the word and what is supported.
     """
-    merged: dict[str, Any] = {}
-    findings: list[Finding] = []
-    for field in fields(Contract):
-        name = field.name
-        said, asked = getattr(given, name), getattr(options, name)
-        if said is not None and asked is not None and said != asked:
-            if name != "steps":
-                raise ContractError(
-                    f"{where}: the file says {name} = {said!r}, {option_name(name)} says "
-                    f"{asked!r}; "
-                    "drop the option, or correct the file's metadata"
-                )
-            text = f"steps = {asked} replaces the file's {said}"
-            findings.append(Finding("warning", where, text, "", {"file": said, "option": asked}))
-        value = asked if asked is not None else said
-        if value is None:
-            value = getattr(defaults, name)
-            if value is not None:
-                findings.append(_assumed(where, name, value))
-        merged[name] = value
-    contract = Contract(**merged)
-    _require(contract, where)
-    return contract, findings
-
-
-def _assumed(where: str, name: str, value: Any) -> Finding:
-    # Words of plain NIR-Euler are the meaning of NIR's own equations; the rest is a guess.
-    severity = "info" if name in CHOICES and name not in ("readout_kind", "encoder") else "warning"
-    text = f"{name} is not in the file; {value!r} is assumed"
-    remedy = f"say it with {option_name(name)}"
-    return Finding(severity, where, text, remedy, {name: value})  # type: ignore[arg-type]
-
-
-def _require(contract: Contract, where: str) -> None:
-    for name, unit in (("dt", "seconds"), ("steps", "steps per sample")):
-        if getattr(contract, name) is None:
-            raise ContractError(
-                f"{where}: {name} ({unit}) is not in the file, and a guess would change the "
-                f"network; give {option_name(name)}"
-            )
     for name, words in SUPPORTED.items():
         value = getattr(contract, name)
-        if value not in words:
+        if value is not None and value not in words:
             raise ContractError(
                 f"{where}: {option_name(name)} {value} is not supported yet; "
                 f"supported: {', '.join(words)}"
@@ -244,20 +224,34 @@ def _flatten(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn numpy scalars and bytes into Python values."""
+    """Turn numpy values and bytes into Python values."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
-def _typed(where: str, key: str, annotation: Any, value: Any) -> Any:
-    wanted = str(annotation).split(" |")[0]
-    if wanted == "float" and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if wanted == "int" and isinstance(value, int) and not isinstance(value, bool):
+def _typed(where: str, key: str, field: str, value: Any) -> Any:
+    """Return ``value`` as the type that the contract's ``field`` has."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if field == "v_min" and value == "none":
         return value
-    if wanted == "str" and isinstance(value, str):
-        return value
+    if field in (*_FLOATS, "v_min"):
+        wanted = "a number"
+        if is_number:
+            return float(value)
+    elif field in _INTEGERS:
+        wanted = "a whole number"
+        if is_number and float(value).is_integer():
+            return int(value)
+    elif field == "readout_window":
+        wanted = "[start, stop]"
+        if isinstance(value, (list, tuple)) and len(value) == 2:
+            start, stop = (_typed(where, key, "steps", part) for part in value)
+            return (start, stop)
+    else:
+        wanted = "a word"
+        if isinstance(value, str):
+            return value
     raise ContractError(
         f"{where}: metadata neurodeploy/{key} is {value!r} ({type(value).__name__}), needs {wanted}"
     )

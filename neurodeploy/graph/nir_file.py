@@ -1,132 +1,340 @@
-"""Reading NIR files without trusting them: structure and sizes are checked before any allocation.
+"""NIR files of every version, read without trusting them.
 
 ``nir.read`` follows links out of the file and allocates whatever size is declared; this reader
-does neither (see the pre-scan), and it reports the node and field of what it refuses.
+looks at structure and sizes first (see the pre-scan), and says which node and field it refuses.
+Written by NIR 0.1 (no version string) to 1.0.8.
 """
 
 from __future__ import annotations
 
-import io
+import hashlib
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
-from neurodeploy.errors import FileFormatError, InputError, UnsupportedNodeError
-from neurodeploy.graph.nodes import NODE_TYPES, Node
-from neurodeploy.hdf5_scan import scan_hdf5
+from neurodeploy.errors import FileFormatError, InputError
+from neurodeploy.graph.finding_list import FindingList, node_at
+from neurodeploy.graph.limits import ReadLimits
+from neurodeploy.graph.raw import BROKEN, RawGraph, RawNode, RawScope, inner_name
+from neurodeploy.graph.stored_arrays import read_numbers, read_text
+from neurodeploy.hdf5_scan import StoredArray, StoredGroup, scan_hdf5, stored_arrays
 
-#: Largest sum of declared array sizes that is read, in bytes.
-MAX_BYTES = 2**31
+#: The newest NIR whose nodes this reader knows.
+NEWEST_VERSION = (1, 0, 8)
+#: Files that declare less than this are never called compression bombs, in bytes.
+EXPANSION_FREE_BYTES = 2**27
+#: Longest node name, in characters.
+MAX_NAME = 512
+#: Group levels of a file beside those of nested graphs: metadata, names with slashes.
+_SPARE_LEVELS = 32
+#: What h5py and HDF5 raise for damaged files.
+_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, OverflowError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrigin:
+    """The file a graph came from; its bytes are read again when they are needed."""
+
+    path: str
+    sha256: str
+
+    def content(self) -> bytes:
+        """Return the file's bytes.
+
+        Raises
+        ------
+        InputError
+            If the file is gone or is no longer what was read.
+        """
+        try:
+            content = Path(self.path).read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: was read before and cannot be read again: {error.strerror}"
+            ) from error
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise InputError(f"{self.path}: has changed since it was read; read the graph again")
+        return content
 
 
 def read_nir_file(
-    path: str | Path, *, max_bytes: int = MAX_BYTES
-) -> tuple[dict[str, Node], list[tuple[str, str]], dict[str, Any], bytes]:
-    """Return nodes, edges, graph metadata and the file's bytes.
+    path: str | Path, limits: ReadLimits, findings: FindingList
+) -> tuple[RawGraph, FileOrigin]:
+    """Return what a NIR file holds; problems of single nodes and fields go to ``findings``.
 
     Raises
     ------
     InputError
-        If the file does not exist.
+        If there is no such file.
     FileFormatError
-        If it is not a NIR file, holds links, or declares more than ``max_bytes``.
-    UnsupportedNodeError
-        For node types this version cannot run; all of them are named.
+        If it is not a NIR file, holds links, or declares more than ``limits``.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    content = path.read_bytes()
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {what}; give the path of a NIR file")
+    where = str(path)
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            scan_hdf5(file, str(path), max_bytes)
-            root = _group(file, "node", str(path))
-            nodes = _read_nodes(root, str(path))
-            edges = _read_edges(root, str(path))
-            metadata = _read_tree(root["metadata"]) if "metadata" in root else {}
-    except (FileFormatError, UnsupportedNodeError):
+        digest = _sha256(path)
+        with h5py.File(path, "r") as opened:
+            tree = scan_hdf5(
+                opened,
+                where,
+                limits.max_bytes,
+                max_depth=2 * limits.max_depth + _SPARE_LEVELS,
+                max_objects=limits.max_objects,
+                max_members=limits.max_nodes,
+            )
+            _check_expansion(tree, path.stat().st_size, where, limits)
+            return _Reader(opened, where, limits, findings).graph(tree), FileOrigin(where, digest)
+    except FileFormatError:
         raise
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise FileFormatError(f"{path}: is not a readable NIR (HDF5) file: {error}") from error
-    return nodes, edges, metadata, content
+    except _DAMAGE as error:
+        text = str(error) or type(error).__name__
+        raise FileFormatError(f"{path}: is not a readable NIR (HDF5) file: {text}") from error
 
 
-def _group(parent: h5py.Group, name: str, where: str) -> h5py.Group:
-    item = parent.get(name)
-    if not isinstance(item, h5py.Group):
-        raise FileFormatError(f"{where}: has no group {name!r}; it is not a NIR file")
-    return item
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
-def _read_nodes(root: h5py.Group, where: str) -> dict[str, Node]:
-    group = _group(root, "nodes", where)
-    types = {name: _text(group[name]["type"][()]) for name in group}
-    unknown = {name: kind for name, kind in types.items() if kind not in NODE_TYPES}
-    if unknown:
-        listed = ", ".join(f"{name!r} ({kind})" for name, kind in sorted(unknown.items()))
-        raise UnsupportedNodeError(
-            f"{where}: nodes not supported yet: {listed}; supported: {', '.join(NODE_TYPES)}"
-        )
-    return {name: _read_node(group[name], name, kind, where) for name, kind in types.items()}
-
-
-def _read_node(group: h5py.Group, name: str, kind: str, where: str) -> Node:
-    node_type, required, optional = NODE_TYPES[kind]
-    missing = [key for key in required if key not in group]
-    unknown = [key for key in group if key not in (*required, *optional, "type", "metadata")]
-    if missing or unknown:
+def _check_expansion(tree: StoredGroup, file_bytes: int, where: str, limits: ReadLimits) -> None:
+    declared = 0
+    for item in stored_arrays(tree):
+        declared += item.n_bytes
+        if item.shape is not None and 0 not in item.shape and not item.is_written:
+            raise FileFormatError(
+                f"{where}: {item.path} declares shape {item.shape} but no value was ever written; "
+                "the tool that wrote it did not finish"
+            )
+    if declared > max(EXPANSION_FREE_BYTES, limits.max_expansion * file_bytes):
         raise FileFormatError(
-            f"{where}: node {name!r} ({kind}): missing {missing or 'nothing'}, "
-            f"unknown {unknown or 'nothing'}; {kind} has {', '.join((*required, *optional))}"
+            f"{where}: {file_bytes} bytes declare {declared} bytes of data, more than "
+            f"{limits.max_expansion} times as much; {limits.how_to_raise('max_expansion')}"
         )
-    values: dict[str, Any] = {
-        key: _numbers(group[key], f"{where}: node {name!r}: {key}")
-        for key in (*required, *optional)
-        if key in group
-    }
-    if "shape" in values:
-        values["shape"] = tuple(int(extent) for extent in np.atleast_1d(values["shape"]))
-    if kind == "LIF" and "v_reset" not in values:
-        values["v_reset"] = np.zeros_like(values["v_threshold"])
-    metadata = _read_tree(group["metadata"]) if "metadata" in group else {}
-    node: Node = node_type(**values, metadata=metadata)
-    return node
 
 
-def _numbers(item: Any, where: str) -> np.ndarray[Any, Any]:
-    if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "fiu":
-        raise FileFormatError(f"{where}: must be a numeric array")
-    return np.asarray(item[()])
+class _Reader:
+    """Reads the scopes of an opened file one after the other."""
 
+    def __init__(
+        self, file: h5py.File, where: str, limits: ReadLimits, findings: FindingList
+    ) -> None:
+        self.file, self.where = file, where
+        self.limits, self.findings = limits, findings
+        self.count = 0
 
-def _read_edges(root: h5py.Group, where: str) -> list[tuple[str, str]]:
-    item = root.get("edges")
-    if not isinstance(item, h5py.Dataset) or (item.size and item.shape[1:] != (2,)):
-        raise FileFormatError(f"{where}: edges must be an N x 2 array of node names")
-    if not item.size:
-        return []
-    return [(_text(source), _text(target)) for source, target in item[()]]
+    def graph(self, tree: StoredGroup) -> RawGraph:
+        top = tree.members.get("node")
+        if not isinstance(top, StoredGroup):
+            old = " (NIR before 0.1 wrote another layout)" if "nodes" in tree.members else ""
+            raise FileFormatError(f"{self.where}: has no group 'node'; it is not a NIR file{old}")
+        kind = self.kind_of(top, "")
+        if kind != "NIRGraph":
+            raise FileFormatError(
+                f"{self.where}: holds a single node of type {kind}, not a graph; wrap it in a "
+                "NIRGraph with Input and Output"
+            )
+        scopes: dict[str, RawScope] = {}
+        pending = [("", top, 0)]
+        while pending:
+            name, group, depth = pending.pop()
+            if depth > self.limits.max_depth:
+                raise FileFormatError(
+                    f"{self.where}: graphs nest deeper than {self.limits.max_depth}; "
+                    f"{self.limits.how_to_raise('max_depth')}"
+                )
+            inner: list[tuple[str, StoredGroup]] = []
+            scopes[name] = self.scope(name, group, inner)
+            pending += [(flat, nested, depth + 1) for flat, nested in reversed(inner)]
+        return RawGraph(scopes, self.version(tree))
 
+    def version(self, tree: StoredGroup) -> str | None:
+        item = tree.members.get("version")
+        if item is None:
+            text = "has no version string; it is read as NIR 0.1, which wrote none"
+            self.findings.info("file", text)
+            return None
+        version = self.text(item)
+        match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version or "")
+        if match is None:
+            text = f"its version is {version!r}, which is no NIR version"
+            self.findings.warning("file", text, "written by NIR itself?", version=version)
+        elif tuple(int(part or 0) for part in match.groups()) > NEWEST_VERSION:
+            newest = ".".join(str(part) for part in NEWEST_VERSION)
+            text = (
+                f"was written by NIR {version}; nodes newer than {newest} may mean something else"
+            )
+            self.findings.warning("file", text, version=version)
+        return version
 
-def _read_tree(item: Any) -> Any:
-    if isinstance(item, h5py.Group):
-        return {key: _read_tree(item[key]) for key in item}
-    value = item[()]
-    if isinstance(value, (bytes, str)):
-        return _text(value)
-    return value.item() if isinstance(value, np.generic) else value
+    def scope(
+        self, name: str, group: StoredGroup, inner: list[tuple[str, StoredGroup]]
+    ) -> RawScope:
+        """Read one NIRGraph; its nested graphs are put into ``inner``."""
+        where = node_at(name) if name else "graph"
+        members: dict[str, RawNode | str] = {}
+        nodes = group.members.get("nodes")
+        if not isinstance(nodes, StoredGroup):
+            self.findings.error(
+                where, "has no group 'nodes'", "write the file again", raises=FileFormatError
+            )
+            nodes = StoredGroup("")
+        for local, node in self.named_groups(nodes, where):
+            self.count += 1
+            if self.count > self.limits.max_nodes:
+                raise FileFormatError(
+                    f"{self.where}: more than {self.limits.max_nodes} nodes; "
+                    f"{self.limits.how_to_raise('max_nodes')}"
+                )
+            flat = inner_name(name, local)
+            kind = self.kind_of(node, flat)
+            if kind == "NIRGraph":
+                members[local] = flat
+                inner.append((flat, node))
+            elif kind is not None:
+                members[local] = self.node(flat, kind, node)
+        unknown = [
+            key for key in group.members if key not in ("type", "nodes", "edges", "metadata")
+        ]
+        if unknown:
+            self.findings.error(
+                where,
+                f"the graph has unknown fields {unknown}",
+                "private values belong into metadata",
+                raises=FileFormatError,
+            )
+        return RawScope(name, members, self.edges(group, where), self.metadata(group, where))
 
+    def named_groups(self, nodes: StoredGroup, where: str) -> list[tuple[str, StoredGroup]]:
+        """Return the nodes of a graph. A group without a type is the first half of "a/b"."""
+        found: list[tuple[str, StoredGroup]] = []
+        pending: list[tuple[str, StoredGroup | StoredArray]] = list(nodes.members.items())[::-1]
+        while pending:
+            name, item = pending.pop()
+            inner = list(item.members.items()) if isinstance(item, StoredGroup) else []
+            if len(name) > MAX_NAME or not name.isprintable():
+                shown = name[:60]
+                text = f"the name {shown!r} has {len(name)} characters or unprintable ones"
+                self.findings.error(where, text, f"use at most {MAX_NAME} printable characters")
+            elif not isinstance(item, StoredGroup):
+                text = f"{name!r} among the nodes is a dataset, not a node"
+                self.findings.error(where, text, raises=FileFormatError)
+            elif "type" in item.members or not inner:
+                found.append((name, item))
+                if "/" in name:
+                    text = (
+                        "its name holds a slash, which HDF5 stores as nesting; nir.read fails on it"
+                    )
+                    self.findings.warning(node_at(name), text, "use a dot in its place")
+            elif all(isinstance(member, StoredGroup) for _, member in inner):
+                pending += [(f"{name}/{key}", member) for key, member in reversed(inner)]
+            else:
+                found.append((name, item))
+        return found
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    def kind_of(self, group: StoredGroup, name: str) -> str | None:
+        where = node_at(name) if name else "graph"
+        item = group.members.get("type")
+        if item is None:
+            self.findings.error(where, "has no type", raises=FileFormatError)
+            return None
+        kind = self.text(item)
+        if kind is None:
+            self.findings.error(where, "its type is not a string", raises=FileFormatError)
+        return kind
 
+    def node(self, name: str, kind: str, group: StoredGroup) -> RawNode:
+        where = node_at(name)
+        values = {
+            key: self.value(item, where, key)
+            for key, item in group.members.items()
+            if key not in ("type", "metadata")
+        }
+        return RawNode(name, kind, values, self.metadata(group, where))
 
-def metadata_of(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return the dictionary under ``key``, empty if there is none."""
-    value = tree.get(key, {})
-    if not isinstance(value, Mapping):
-        raise FileFormatError(f"metadata {key!r} must be a dictionary, is {type(value).__name__}")
-    return value
+    def value(self, item: StoredGroup | StoredArray, where: str, key: str) -> Any:
+        """Return a field as array or string; ``BROKEN``, with a finding, if it is neither."""
+        if not isinstance(item, StoredArray):
+            self.findings.error(where, f"{key}: is a group, not an array", raises=FileFormatError)
+            return BROKEN
+        try:
+            if item.kind == "text":
+                return read_text(self.file, item)
+            if item.kind in ("number", "bool"):
+                return read_numbers(self.file, item)
+            what = f"has the HDF5 type {item.type_name}; numbers are needed"
+        except FileFormatError as error:
+            what = str(error)
+        except _DAMAGE as error:
+            what = f"cannot be read, the file is damaged: {error}"
+        self.findings.error(where, f"{key}: {what}", raises=FileFormatError)
+        return BROKEN
+
+    def text(self, item: StoredGroup | StoredArray) -> str | None:
+        if not isinstance(item, StoredArray) or item.kind != "text" or item.shape != ():
+            return None
+        return str(read_text(self.file, item))
+
+    def edges(self, group: StoredGroup, where: str) -> tuple[tuple[str, str], ...]:
+        item = group.members.get("edges")
+        if isinstance(item, StoredArray) and item.shape is not None and 0 in item.shape:
+            return ()
+        good = isinstance(item, StoredArray) and item.kind == "text" and len(item.shape or ()) == 2
+        if not isinstance(item, StoredArray) or not good or (item.shape or ())[1] != 2:
+            self.findings.error(
+                where, "edges must be an N x 2 array of node names", raises=FileFormatError
+            )
+            return ()
+        count = (item.shape or (0,))[0]
+        if count > self.limits.max_edges:
+            raise FileFormatError(
+                f"{self.where}: {count} edges, more than the limit of {self.limits.max_edges} "
+                f"(64 per node); {self.limits.how_to_raise('max_nodes')}"
+            )
+        rows = self.value(item, where, "edges")
+        return () if rows is BROKEN else tuple((str(a), str(b)) for a, b in rows)
+
+    def metadata(self, group: StoredGroup, where: str) -> Mapping[str, Any]:
+        item = group.members.get("metadata")
+        if item is None:
+            return {}
+        if not isinstance(item, StoredGroup):
+            self.findings.error(where, "metadata is not a group", raises=FileFormatError)
+            return {}
+        return self.tree(item, where)
+
+    def tree(self, group: StoredGroup, where: str) -> dict[str, Any]:
+        """Read nested metadata without recursion; what cannot be read is left out and said."""
+        top: dict[str, Any] = {}
+        pending = [(group, top)]
+        while pending:
+            here, into = pending.pop()
+            for key, item in here.members.items():
+                if isinstance(item, StoredGroup):
+                    into[key] = {}
+                    pending.append((item, into[key]))
+                    continue
+                value = self.metadata_value(item, where)
+                if value is not BROKEN:
+                    into[key] = value
+        return top
+
+    def metadata_value(self, item: StoredArray, where: str) -> Any:
+        key = item.path.rpartition("/metadata/")[2]
+        if item.kind == "other" or item.shape is None:
+            text = f"metadata {key!r} has the HDF5 type {item.type_name} and is left out"
+            self.findings.warning(where, text)
+            return BROKEN
+        value = self.value(item, where, f"metadata {key!r}")
+        if value is BROKEN or isinstance(value, str):
+            return value
+        return value.item() if value.ndim == 0 else value

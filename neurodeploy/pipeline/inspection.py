@@ -9,7 +9,7 @@ from typing import Any
 
 from neurodeploy.errors import InputError, NeurodeployError
 from neurodeploy.findings import Finding
-from neurodeploy.graph import Contract, node_shapes, read
+from neurodeploy.graph import Contract, read
 from neurodeploy.network import check_legality, load_network, network_hash
 from neurodeploy.pipeline.model import model_from_graph, quantized
 from neurodeploy.quantization import describe_populations
@@ -49,7 +49,7 @@ def inspect_file(
         return _inspect_network(path, lava_quirks)
     graph, findings = read(path, options, strict=strict)
     nodes = [
-        (name, type(node).__name__, *map(list, node_shapes(node)))
+        (name, type(node).__name__, *map(list, graph.shapes[name]))
         for name, node in graph.nodes.items()
     ]
     contract = graph.contract.as_metadata()
