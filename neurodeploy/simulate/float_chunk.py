@@ -7,7 +7,7 @@ last step's values (for late connections) carry over from block to block.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,7 @@ import torch
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.floating import Population
 from neurodeploy.simulate.float_network import Connection, OnEntering, ReadyNetwork
-from neurodeploy.simulate.float_neurons import DelayLine, NeuronTrace
+from neurodeploy.simulate.float_neurons import DelayLine, NeuronTrace, Wanted
 from neurodeploy.simulate.float_plan import Component
 
 Tensor = torch.Tensor
@@ -28,8 +28,8 @@ class Observer(Protocol):
     #: Whether sources must be kept until ``end_of_block``.
     keeps_sources: bool
 
-    def wanted(self, p: Population) -> Collection[str]:
-        """Return which states of ``p`` it needs: ``u``, ``v``, ``v_pre``."""
+    def wanted(self, p: Population, first: int, steps: int) -> Wanted:
+        """Return which states of ``p`` it needs in some steps, and where to write them."""
 
     def observe(self, p: Population, first: int, steps: int, trace: NeuronTrace) -> None:
         """Take what ``p`` did in ``steps`` steps from ``first``."""
@@ -105,7 +105,11 @@ class FloatChunk:
         x = self._sum([part[:steps] for part in parts], p.size)
         del parts
         trace = self._ready.neurons[p.name].run(
-            x, self._states[p.name], block.first, steps, self._observer.wanted(p)
+            x,
+            self._states[p.name],
+            block.first,
+            steps,
+            self._observer.wanted(p, block.first, steps),
         )
         self._finish(p, block, steps, trace)
 
@@ -220,7 +224,7 @@ class FloatChunk:
         neurons, state = self._ready.neurons[p.name], self._states[p.name]
         if isinstance(neurons, DelayLine):
             return NeuronTrace(neurons.push(x, state))
-        return neurons.run(x, state, t, 1, self._observer.wanted(p))
+        return neurons.run(x, state, t, 1, self._observer.wanted(p, t, 1))
 
     def _count_again(self, c: Connection, block: _Block) -> None:
         """Count what entered a connection inside a cycle; its values are evaluated once more."""

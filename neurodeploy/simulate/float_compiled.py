@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from neurodeploy.network.floating import Population
 from neurodeploy.simulate.float_kernels import RESETS, step_membranes
-from neurodeploy.simulate.float_neurons import Neurons, NeuronState, NeuronTrace, gains
+from neurodeploy.simulate.float_neurons import Neurons, NeuronState, NeuronTrace, Wanted, gains
 
 Tensor = torch.Tensor
 
@@ -35,23 +36,26 @@ class CompiledMembrane(Neurons):
         return NeuronState(v)
 
     def run(
-        self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Collection[str]
+        self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Wanted
     ) -> NeuronTrace:
         """Run."""
         p = self.population
         shape = (steps, state.v.shape[1], p.size)
         sent = np.empty(shape, self._type)
         events = np.zeros(shape[1:], self._type)
-        traces = tuple(
-            np.empty(shape, self._type) if name in wanted else self._nothing
-            for name in ("u", "v", "v_pre")
-        )
+        traces: list[NDArray[Any]] = []
+        returned: dict[str, Tensor] = {}
+        for name in ("u", "v", "v_pre"):
+            into = wanted.get(name)
+            if into is None and name in wanted:
+                into = np.empty(shape, self._type)
+                returned[name] = torch.from_numpy(into)
+            traces.append(self._nothing if into is None else into)
         has_current = int(p.decay_u is not None)
         step_membranes(
             x.expand(x.shape[0], *shape[1:]).contiguous().numpy(), first, self._numbers,
             self._gains, self._v_min, (has_current, self._fires, RESETS[p.reset], steps),
-            state.v, sent, events, traces,
+            state.v, sent, events, tuple(traces),
         )  # fmt: skip
-        u, v, v_pre = (torch.from_numpy(a) if a.size else None for a in traces)
         counted = torch.from_numpy(events) if p.kind == "lif" else None
-        return NeuronTrace(torch.from_numpy(sent), u, v, v_pre, counted)
+        return NeuronTrace(torch.from_numpy(sent), events=counted, **returned)

@@ -26,7 +26,7 @@ def _signature(f: str) -> str:
     block = f"{f}[:,:,::1]"
     return (
         f"void({block}, int64, {f}[:,::1], {f}[:,::1], {f}[::1], UniTuple(int64, 4), "
-        f"{block}, {block}, {f}[:,::1], UniTuple({block}, 3))"
+        f"{block}, {block}, {f}[:,::1], UniTuple({f}[:,:,:], 3))"
     )
 
 

@@ -87,7 +87,9 @@ def ready_network(
     for index, s in enumerate(net.synapses):
         for operator in s.operators:
             if id(operator) not in maps:
-                maps[id(operator)] = linear_map(operator, dtype, device)
+                maps[id(operator)] = linear_map(
+                    operator, dtype, device, differentiable=differentiable
+                )
         chain = tuple(maps[id(operator)] for operator in s.operators)
         into[s.target].append(Connection(s, index, chain))
     return ReadyNetwork(

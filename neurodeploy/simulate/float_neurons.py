@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError
 from neurodeploy.network.floating import Population
 from neurodeploy.simulate.spike_functions import SpikeFunction
 
 Tensor = torch.Tensor
+Wanted: TypeAlias = Mapping[str, "NDArray[Any] | None"]
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +29,7 @@ class NeuronTrace:
     """What one population did in some steps: float [T or 1, B, N].
 
     ``sent`` is what it sends. ``events`` [B, N] counts the steps in which a neuron sent something,
-    where that is known. States are None where nobody asked.
+    where that is known. States are None where nobody asked, or where they were written already.
     """
 
     sent: Tensor
@@ -53,7 +55,6 @@ class Neurons(ABC):
     def __init__(self, p: Population, dtype: torch.dtype, device: torch.device) -> None:
         self.population = p
         self._dtype, self._device = dtype, device
-        self._bias = self.tensor(p.bias)
 
     def tensor(self, values: Any) -> Tensor:
         """Return an array in the run's dtype, on its device."""
@@ -65,11 +66,12 @@ class Neurons(ABC):
 
     @abstractmethod
     def run(
-        self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Collection[str]
+        self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Wanted
     ) -> NeuronTrace:
         """Run ``steps`` steps from step ``first`` (from 0) on the synaptic input without bias.
 
-        ``state`` is changed; ``wanted`` names the states to return: ``u``, ``v``, ``v_pre``.
+        ``state`` is changed; ``wanted`` names the states to return: ``u``, ``v``, ``v_pre``; where
+        it gives an array [T, B, N], a neuron may write there instead.
         """
 
 
@@ -80,6 +82,7 @@ class Relay(Neurons):
         self, p: Population, dtype: torch.dtype, device: torch.device, spike: SpikeFunction
     ) -> None:
         super().__init__(p, dtype, device)
+        self._bias = self.tensor(p.bias)
         self._threshold = self.tensor(p.v_threshold) if p.kind == "threshold" else None
         self._spike = spike
 
@@ -88,7 +91,7 @@ class Relay(Neurons):
         return NeuronState()
 
     def run(
-        self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Collection[str]
+        self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Wanted
     ) -> NeuronTrace:
         """Run; a constant input gives a constant output."""
         sent = x + self._bias
@@ -100,6 +103,7 @@ class DelayLine(Neurons):
 
     def __init__(self, p: Population, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__(p, dtype, device)
+        self._bias = self.tensor(p.bias)
         steps = np.zeros(p.size, np.int32) if p.delay_steps is None else p.delay_steps
         if steps.min(initial=0) < 0:
             raise InputError(f"population {p.name}: delay of {steps.min()} steps; needs 0 or more")
@@ -120,7 +124,7 @@ class DelayLine(Neurons):
         return NeuronState(rows=deque([zeros] * self._longest, maxlen=self._longest))
 
     def run(
-        self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Collection[str]
+        self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Wanted
     ) -> NeuronTrace:
         """Run."""
         arrived = (x + self._bias).expand(steps, *x.shape[1:])
@@ -155,6 +159,7 @@ class Membrane(Neurons):
         self, p: Population, dtype: torch.dtype, device: torch.device, spike: SpikeFunction
     ) -> None:
         super().__init__(p, dtype, device)
+        self._bias = self.tensor(p.bias)
         self._spike = spike
         self._decay_v, self._v_leak = self.tensor(p.decay_v), self.tensor(p.v_leak)
         self._threshold, self._v_reset = self.tensor(p.v_threshold), self.tensor(p.v_reset)
@@ -169,7 +174,7 @@ class Membrane(Neurons):
         return NeuronState(v, torch.zeros_like(v), torch.zeros_like(v))
 
     def run(
-        self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Collection[str]
+        self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Wanted
     ) -> NeuronTrace:
         """Run."""
         rows: dict[str, list[Tensor]] = {"sent": [], "u": [], "v": [], "v_pre": []}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from neurodeploy.network.floating import Network, Population
 from neurodeploy.network.traces import Quantity, readout_quantity
 from neurodeploy.simulate.fan_out import fan_out
 from neurodeploy.simulate.float_network import Connection, OnEntering, ReadyNetwork
-from neurodeploy.simulate.float_neurons import NeuronTrace
+from neurodeploy.simulate.float_neurons import NeuronTrace, Wanted
 from neurodeploy.simulate.node_values import NodeValues
 
 Tensor = torch.Tensor
@@ -100,15 +100,21 @@ class ChunkObserver:
             for p in ready.net.populations
         }
 
-    def wanted(self, p: Population) -> Collection[str]:
-        """Return the recorded states of ``p``."""
-        return self._wanted[p.name]
+    def wanted(self, p: Population, first: int, steps: int) -> Wanted:
+        """Return the recorded states of ``p`` and their rows."""
+        row = first + self._latency[p.name]
+        return {
+            name: self._records.arrays[f"{p.name}/{name}"][row : row + steps, self._samples]
+            for name in self._wanted[p.name]
+        }
 
     def observe(self, p: Population, first: int, steps: int, trace: NeuronTrace) -> None:
         """Record and count spikes."""
         row = first + self._latency[p.name]
         for name in self._wanted[p.name]:
-            self._write(f"{p.name}/{name}", row, steps, getattr(trace, name))
+            values = getattr(trace, name)
+            if values is not None:
+                self._write(f"{p.name}/{name}", row, steps, values)
         if p.fires:
             if trace.events is not None and p.spikes == "single":
                 spikes = trace.events.sum(dim=1)
@@ -136,9 +142,9 @@ class ChunkObserver:
                 met = events
             else:
                 rows = values.reshape(-1, batch, values.shape[-1])
-                met = (rows != 0).sum(dim=0) * (steps if len(rows) == 1 else 1)
+                met = _non_zero(rows) * (steps if len(rows) == 1 else 1)
             operations = met.to(torch.float64) @ fans[index]
-            counts[self._samples] += np.rint(operations.cpu().numpy()).astype(np.int64)
+            counts[self._samples] += _whole(f"synapse {c.synapse.name}", operations)
 
         return count
 
@@ -164,9 +170,16 @@ class ChunkObserver:
         array[row : row + steps, self._samples] = given
 
 
+def _non_zero(values: Tensor) -> Tensor:
+    """Return how many of the rows [T, B, N] are not zero, [B, N]."""
+    if values.device.type == "cpu":  # numpy counts several times faster there
+        return torch.from_numpy(np.asarray(np.count_nonzero(values.numpy(), axis=0)))
+    return (values != 0).sum(dim=0)
+
+
 def _whole(where: str, counted: Tensor) -> NDArray[np.int64]:
     """Return counts as integers."""
     numbers = counted.detach().to(torch.float64).cpu().numpy()
     if not (np.abs(numbers) < 2.0**53).all():
-        raise RangeError(f"{where}: {numbers.max()} spikes; the membrane diverges")
+        raise RangeError(f"{where}: counts up to {numbers.max()}; the membrane diverges")
     return np.asarray(np.rint(numbers), np.int64)

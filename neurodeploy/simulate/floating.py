@@ -29,7 +29,7 @@ FloatType = Literal["float64", "float32"]
 
 #: Bytes of values that a run works on at a time, records not counted. More does not make it
 #: faster; the processor's caches prefer less.
-MEMORY_BYTES = 2**26
+MEMORY_BYTES = 2**24
 #: Steps per block, where samples are many: few, since a cycle takes them one by one.
 _BLOCK_STEPS = 32
 
@@ -177,17 +177,18 @@ def _run_chunk(
     total = stimulus.steps + max(latency.values(), default=0)
     limits = {INPUT: total, **{name: total - late for name, late in latency.items()}}
     observer = ChunkObserver(ready, records, samples, latency, nodes, fans)
+    numbers = np.float64 if ready.dtype == torch.float64 else np.float32
     run = FloatChunk(ready, samples.stop - samples.start, limits, observer)
     first = 0
     while first < total:
         end = min(first + block, total)
         if first < stimulus.steps:  # the input is on, or off, for a whole block
             end = min(end, stimulus.steps)
-        values = stimulus.values(first, end, samples)[: end - first]
-        if first >= stimulus.steps:
-            shape = (1, samples.stop - samples.start, ready.net.n_input)
-            inputs = torch.zeros(shape, dtype=ready.dtype, device=ready.device)
+        if first < stimulus.steps:
+            inputs = torch.from_numpy(stimulus.values(first, end, samples, numbers))
         else:
-            inputs = torch.tensor(values, dtype=ready.dtype, device=ready.device)
+            shape = (1, samples.stop - samples.start, ready.net.n_input)
+            inputs = torch.zeros(shape, dtype=ready.dtype)
+        inputs = inputs.to(ready.device)
         run.run_block(first, end, inputs)
         first = end

@@ -91,11 +91,17 @@ class FloatStimulus:
         """Number of samples."""
         return int(self.array.shape[-2])
 
-    def values(self, first: int, end: int, samples: slice) -> NDArray[np.floating[Any]]:
-        """Return what ``samples`` receive in steps ``first`` .. ``end - 1``; one row if held."""
+    def values(
+        self, first: int, end: int, samples: slice, dtype: type[np.floating[Any]]
+    ) -> NDArray[Any]:
+        """Return what ``samples`` receive in steps ``first`` .. ``end - 1``; one row if held.
+
+        The array is a new one.
+        """
         rows = self.array[None] if self.held else self.array[first:end]
-        part = rows[:, samples]
-        return part if self.encoder is None else self.encoder.decode(part)
+        if self.encoder is None:
+            return rows[:, samples].astype(dtype)
+        return self.encoder.decode(rows[:, samples]).astype(dtype, copy=False)
 
     def digest(self) -> str:
         """Return the hash of the input; codes have the same one in every simulator."""
