@@ -188,9 +188,9 @@ _ROCKPOOL = Convention(
 _LAVA_DL = Convention(
     name="lava-dl",
     source=(
-        "nir_to_lava.py beside the NIR paper (import_from_nir_to_lava_dl) and lava-dl, "
-        "slayer/utils/recurrent.py custom_recurrent, slayer/neuron/dynamics/leaky_integrator.py "
-        "(read, not run); the Braille trace that came with the NIR paper"
+        "nir_to_lava.py beside the NIR paper (import_from_nir_to_lava_dl); lava-dl 0.6.0: "
+        "slayer/utils/recurrent.py custom_recurrent, slayer/neuron/dynamics/leaky_integrator.py; "
+        "measured: tests/peers/from_lava_dl.py, and the Braille trace that came with the NIR paper"
     ),
     fields={
         "dt": 1e-4,
@@ -203,8 +203,8 @@ _LAVA_DL = Convention(
         "v_min": "none",
     },
     notes=(
-        "The float meaning. lava-dl itself keeps states on a grid of 1/4096 and decays of 12 bit, "
-        "and a membrane equal to its threshold spikes.",
+        "The float meaning. lava-dl itself keeps states on a grid of 1/4096 and decays of 12 bit; "
+        "from 0.6.0 on its recurrent block also rounds weights to 8 bit.",
         "The recurrent block ignores the bias of the recurrent affine at every step. To see what "
         "lava-dl sees, set that bias to zero: Braille then differs from the stored trace in 9 of "
         "9728 entries (12-bit states), else in 158.",

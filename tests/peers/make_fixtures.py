@@ -10,14 +10,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-TOOLS = ("snntorch", "sinabs", "spikingjelly", "norse")
+TOOLS = ("snntorch", "sinabs", "spikingjelly", "norse", "lava-dl")
 
 
 def main(arguments):
     if not arguments or arguments[0] not in TOOLS:
         sys.exit(f"usage: make_fixtures.py {{{'|'.join(TOOLS)}}} [CASE ...]")
     recording = importlib.import_module("peers.recording")
-    tool = importlib.import_module(f"peers.from_{arguments[0]}")
+    tool = importlib.import_module(f"peers.from_{arguments[0].replace('-', '_')}")
     for index, case in enumerate(tool.cases()):
         if arguments[1:] and case.name not in arguments[1:]:
             continue
