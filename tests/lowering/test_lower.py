@@ -4,9 +4,9 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.errors import UnsupportedNodeError
+from neurodeploy.errors import NeurodeployError
 from neurodeploy.graph import Contract, read
-from neurodeploy.lowering import lower
+from neurodeploy.lowering import compose, lower
 from neurodeploy.network import ALWAYS_ON, INPUT
 from neurodeploy.simulate import run_float
 
@@ -117,22 +117,38 @@ def test_branches_are_summed(tmp_path):
     assert (traces.records["l2/spikes"][:, 0] == truth["l2"]).all()
 
 
-def test_cycles_are_refused_with_their_nodes(tmp_path):
-    nodes, edges = random_graph(np.random.default_rng(1))
+def test_a_neurons_own_feedback_is_late_and_runs(tmp_path):
+    rng = np.random.default_rng(1)
+    nodes, edges = random_graph(rng)
     n = len(nodes["l1"].tau)
-    nodes["back"] = nir.Linear(np.eye(n))
+    nodes["back"] = nir.Affine(rng.normal(0, 1, (n, n)), rng.normal(0, 1, n))
     edges += [("l1", "back"), ("back", "l1")]
-    with pytest.raises(UnsupportedNodeError, match="cycle"):
-        lowered(tmp_path, nodes, edges)
+    network = lowered(tmp_path, nodes, edges)
+    assert [s.source for s in network.synapses if s.late] == ["l1"]
+    codes = rng.integers(0, 256, (T, 1, network.n_input))
+    spikes = run_float(network, codes, record=("spikes",)).records["l1/spikes"][:, 0]
+    # By hand: the affine on the way back is evaluated every step, so its bias acts at t = 0.
+    lif, v, sent = nodes["l1"], np.zeros(n), np.zeros(n)
+    for t, value in enumerate(network.encoder.decode(codes[:, 0])):
+        x = nodes["a1"].weight @ value + nodes["a1"].bias
+        x = x + nodes["back"].weight @ sent + nodes["back"].bias
+        v = v + DT / lif.tau * (lif.v_leak - v + lif.r * x)
+        sent = (v > lif.v_threshold).astype(float)
+        v = np.where(sent, lif.v_reset, v)
+        assert (spikes[t] == sent).all()
+    assert 0 < spikes.sum() < spikes.size
+
+
+def test_a_cycle_of_linear_nodes_is_refused(tmp_path):
     nodes, edges = random_graph(np.random.default_rng(1))
     edges.append(("a2", "a2"))
-    with pytest.raises(UnsupportedNodeError, match="cycle without a neuron"):
+    with pytest.raises(NeurodeployError, match="cycle"):
         lowered(tmp_path, nodes, edges)
 
 
 def test_a_lone_affine_keeps_its_trained_weights_to_the_bit(tmp_path):
     nodes, edges = random_graph(np.random.default_rng(2))
-    network = lowered(tmp_path, nodes, edges)
+    network, _ = compose(lowered(tmp_path, nodes, edges))
     first = network.synapses_into("l1")[0]
     assert first.source == INPUT
     assert (first.weight == nodes["a1"].weight).all()
@@ -149,6 +165,38 @@ def test_a_neuron_fed_without_a_weight_gets_an_identity(tmp_path):
     edges = [("input", "lif"), ("lif", "output")]
     path = tmp_path / "net.nir"
     nir.write(path, nir.NIRGraph(nodes, edges))
-    network, findings = lower(read(path, Contract(dt=DT, steps=T)).value)
-    assert (network.synapses[0].weight == np.eye(3)).all()
+    network = lower(read(path, Contract(dt=DT, steps=T)).value).value
+    assert network.synapses[0].operators == ()
+    composed, findings = compose(network)
+    assert (composed.synapses[0].weight == np.eye(3)).all()
     assert any("identity" in f.what for f in findings)
+
+
+def test_one_linear_node_serves_its_own_neuron_late_and_another_at_once(tmp_path):
+    """A -> fc -> A is feedback and A -> fc -> B is not: fc means two things."""
+    rng = np.random.default_rng(5)
+    lif = {"tau": np.full(3, 0.004), "r": np.full(3, 4.0), "v_leak": np.zeros(3)}
+    nodes = {
+        "input": nir.Input({"input": np.array([3])}),
+        "A": nir.LIF(**lif, v_threshold=np.full(3, 0.6)),
+        "fc": nir.Affine(rng.normal(0, 1, (3, 3)), rng.normal(0, 0.5, 3)),
+        "B": nir.LIF(**lif, v_threshold=np.full(3, 0.5)),
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    edges = [("input", "A"), ("A", "fc"), ("fc", "A"), ("fc", "B"), ("B", "output")]
+    network = lowered(tmp_path, nodes, edges)
+    values = rng.random((T, 2, 3))
+    records = run_float(network, values, record=("spikes",)).records
+    v, sent = np.zeros((2, 2, 3)), np.zeros((2, 3))
+    fc = nodes["fc"]
+    for t in range(T):
+        for k, name in enumerate("AB"):
+            x = sent @ fc.weight.T + fc.bias + (values[t] if name == "A" else 0)
+            v[k] = v[k] + 0.25 * (0 - v[k] + 4.0 * x)
+            sent = (v[k] > nodes[name].v_threshold).astype(float)
+            v[k] = np.where(sent, 0, v[k])
+            assert (records[f"{name}/spikes"][t] == sent).all()
+            if name == "A":
+                after_a = sent
+        sent = after_a
+    assert 0 < records["B/spikes"].mean() < 1
