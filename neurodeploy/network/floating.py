@@ -190,13 +190,14 @@ class Synapse:
 
     @property
     def is_dense(self) -> bool:
-        """Whether it is one matrix without a bias of its own, not late."""
+        """Whether it is one matrix without a bias of its own, not late and never silent."""
         return (
             len(self.operators) == 1
             and isinstance(self.operators[0], Dense)
             and self.operators[0].weight.ndim == 2
             and self.operators[0].bias is None
             and not self.late
+            and not self.silent_first
         )
 
     @property

@@ -1,13 +1,21 @@
-"""Gradients through the float network: the same shape of backward pass as through the integers."""
+"""Gradients through a float network: scores that are differentiable by its input.
+
+Plain networks (feed-forward, matrices, reset to v_reset) have a backward pass written by hand, the
+same as that through the integers; all others are differentiated automatically.
+"""
 
 from __future__ import annotations
+
+from functools import cached_property
 
 import numpy as np
 import torch
 
+from neurodeploy.errors import InputError
 from neurodeploy.network.encoding import ConstantEncoder
 from neurodeploy.network.floating import Network, Population, Synapse
-from neurodeploy.simulate.surrogate import SurrogateShape
+from neurodeploy.simulate.float_general import GeneralGradient
+from neurodeploy.simulate.surrogate import SurrogateShape, check_surrogate
 from neurodeploy.simulate.unrolled import (
     LayerTrace,
     Tensor,
@@ -17,18 +25,26 @@ from neurodeploy.simulate.unrolled import (
 )
 
 
-class FloatGradient(UnrolledNetwork):
-    """Scores of a float network, differentiable with respect to its input codes.
+class FloatGradient:
+    """Scores of a float network, differentiable with respect to its input.
 
     The forward pass is ``run_float`` in float64 (matrix products may add in another order). A spike
-    has the surrogate slope at ``(v - v_threshold) / v_threshold``; the reset is detached and
-    parameters are frozen. Scores that grow with the steps are divided by them.
+    has the surrogate slope at ``(v - v_threshold) / |v_threshold|`` (a threshold of zero: at v, in
+    membrane units), several spikes the sum of the slopes at each multiple of the threshold; resets
+    are detached and parameters frozen. Scores that grow with the steps are divided by them.
 
     Parameters
     ----------
     net : Network
-    width, shape, device, steps
+    width, shape, device
         As in ``FixedGradient``.
+    steps : int or None
+        Steps of a held input; default ``net.steps``.
+
+    Raises
+    ------
+    InputError
+        If neither says for how many steps an input is held, once one is.
     """
 
     def __init__(
@@ -40,7 +56,76 @@ class FloatGradient(UnrolledNetwork):
         device: str | torch.device = "cpu",
         steps: int | None = None,
     ) -> None:
-        on = torch.device(device)
+        check_surrogate(width, shape)
+        self._net, self._width, self._shape, self._device = net, width, shape, torch.device(device)
+        self._steps = net.steps if steps is None else steps
+
+    def scores(self, codes: Tensor, width: float | None = None) -> Tensor:
+        """Return logits of ``codes``, differentiable with respect to them.
+
+        Parameters
+        ----------
+        codes : Tensor [B, n_input]
+            Held at every step, within 0 .. max_code. What is not whole is rounded; the gradient
+            passes straight through the rounding.
+        width : float or None
+            Surrogate width in thresholds; default: that of the constructor.
+
+        Returns
+        -------
+        Tensor [B, classes], float64
+
+        Raises
+        ------
+        ShapeError, RangeError
+            For codes that do not fit the network.
+        """
+        # The hand-written pass reads all steps.
+        by_hand = self._net.is_plain and self._net.readout.window is None
+        path = self._plain if by_hand else self._general
+        return path.scores(codes, width)
+
+    def scores_of_values(self, values: Tensor, width: float | None = None) -> Tensor:
+        """Return logits of input values, differentiable with respect to them.
+
+        Parameters
+        ----------
+        values : Tensor [B, n_input] (held) or [T, B, n_input]
+            What the network sees, in input units.
+        width : float or None
+            As in ``scores``.
+
+        Returns
+        -------
+        Tensor [B, classes], float64
+        """
+        return self._general.scores_of_values(values, width)
+
+    @cached_property
+    def _plain(self) -> _PlainGradient:
+        if self._steps is None:
+            raise InputError(
+                "steps: the network does not say for how many steps an input is held; give steps"
+            )
+        return _PlainGradient(self._net, self._width, self._shape, self._device, self._steps)
+
+    @cached_property
+    def _general(self) -> GeneralGradient:
+        return GeneralGradient(
+            self._net,
+            width=self._width,
+            shape=self._shape,
+            device=self._device,
+            steps=self._steps,
+        )
+
+
+class _PlainGradient(UnrolledNetwork):
+    """Scores of a plain network, with a backward pass written by hand."""
+
+    def __init__(
+        self, net: Network, width: float, shape: SurrogateShape, on: torch.device, steps: int
+    ) -> None:
         layers = tuple(
             _FloatLayer(p, tuple(_FloatSynapse(s, on) for s in net.synapses_into(p.name)), on)
             for p in net.populations
@@ -50,7 +135,7 @@ class FloatGradient(UnrolledNetwork):
             layers,
             readout=net.readout,
             n_input=net.n_input,
-            steps=net.steps if steps is None else steps,
+            steps=steps,
             encoder=net.encoder,
             input_slope=net.encoder.step,
             scale=1.0,
