@@ -12,22 +12,18 @@ import torch
 from numpy.typing import NDArray
 
 from neurodeploy.errors import ExportRefusedError, ShapeError
-from neurodeploy.export.norse_modules import DelayLine
 from neurodeploy.export.norse_network import NorseNetwork
+from neurodeploy.export.norse_stimulus import random_stimulus
 from neurodeploy.graph import Graph
-from neurodeploy.graph.nodes import SPIKING
+from neurodeploy.graph.nodes import INTEGRATORS, SPIKING
 from neurodeploy.lowering import lower
 from neurodeploy.network import Traces
 from neurodeploy.simulate import run_float
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
-#: Largest relative difference of values that do not spike; spikes must be equal.
+#: Largest relative difference of values and membranes; spikes must be equal.
 TOLERANCE = 1e-9
-#: Stimuli are tried at these powers of 2, until every neuron that can fire has fired.
-_LADDERS = (range(-2, 14, 2), range(14, 30, 2), range(-18, -2, 2))
-_STEPS = 40
-_DENSITY = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,49 +79,55 @@ def check_network(
         If the sample does not fit.
     """
     twin = copy.deepcopy(network).double()
-    x = _stimulus(twin, seed) if sample is None else _values(sample, network.input_shape)
-    ours = _outputs(twin, x)
-    flat = x.reshape(*x.shape[:2], -1)
+    x = random_stimulus(twin, seed) if sample is None else _values(sample, network.input_shape)
+    with torch.no_grad():
+        outputs, membranes = twin.run_with_membranes(torch.from_numpy(x))
     traces = run_float(
-        lower(graph).value, flat, steps=x.shape[0], record=("spikes", "v", "v_pre", "y")
+        lower(graph).value,
+        x.reshape(*x.shape[:2], -1),
+        steps=x.shape[0],
+        record=("spikes", "v", "v_pre", "y"),
     )
     spikes, values, differences = {}, {}, []
-    for name, output in ours.items():
-        wanted = _record(traces, name)
+    for name, output in outputs.items():
+        wanted = _record(traces, graph, name)
         if wanted is None:
             continue
-        got = output.reshape(wanted.shape)
+        got = output.numpy().reshape(wanted.shape)
         if isinstance(graph.nodes[name], SPIKING):
             spikes[name] = int(wanted.sum(dtype=np.int64))
-            found = _spike_difference(name, got, wanted, traces)
+            differences += _spike_difference(name, got, wanted, traces)
+            if name in membranes and graph.contract.reset != "subtract-late":
+                differences += _membrane_difference(name, membranes[name].numpy(), traces)
         else:
-            values[name], found = _value_difference(name, got, wanted)
-        differences += [] if found is None else [found]
+            values[name], found = _value_difference(name, got, wanted, wanted)
+            differences += found
     if differences:
         first = min(differences, key=lambda d: d.step)
         raise ExportRefusedError(
             f"from_nir: node {first.node!r} does not run in Norse's parts as in the graph: "
-            f"{first.text}; {len(differences)} of {len(spikes) + len(values)} compared nodes differ"
+            f"{first.text}; {len({d.node for d in differences})} of {len(spikes) + len(values)} "
+            "compared nodes differ"
         )
     silent = tuple(name for name, count in spikes.items() if not count)
     return NetworkCheck(x.shape[0], x.shape[1], spikes, values, silent)
 
 
-def _record(traces: Traces, name: str) -> NDArray[Any] | None:
-    """Return what the float run says that node ``name`` put out, [T, B, N]."""
-    for quantity in ("spikes", "y", "v"):
-        found = traces.records.get(f"{name}/{quantity}")
-        if found is not None:
-            return found
-    return None
+def _record(traces: Traces, graph: Graph, name: str) -> NDArray[Any] | None:
+    """Return what the float run says that node ``name`` put out, [T, B, N]; None: not recorded."""
+    node = graph.nodes[name]
+    quantity = (
+        "spikes" if isinstance(node, SPIKING) else "v" if isinstance(node, INTEGRATORS) else "y"
+    )
+    return traces.records.get(f"{name}/{quantity}")
 
 
 def _spike_difference(
     name: str, got: FloatArray, wanted: NDArray[Any], traces: Traces
-) -> _Difference | None:
+) -> list[_Difference]:
     wrong = got != wanted
     if not wrong.any():
-        return None
+        return []
     t, sample, neuron = (int(i) for i in np.argwhere(wrong)[0])
     text = (
         f"step {t}, sample {sample}, neuron {neuron}: {got[t, sample, neuron]:g} in place of "
@@ -134,36 +136,43 @@ def _spike_difference(
     v_pre = traces.records.get(f"{name}/v_pre")
     if v_pre is not None:
         text += f" (membrane before the reset {v_pre[t, sample, neuron]:.17g})"
-    return _Difference(t, name, text)
+    return [_Difference(t, name, text)]
+
+
+def _membrane_difference(name: str, got: FloatArray, traces: Traces) -> list[_Difference]:
+    """Compare membranes after the reset, on the scale of those before it."""
+    wanted = traces.records[f"{name}/v"]
+    before = traces.records[f"{name}/v_pre"]
+    _, found = _value_difference(
+        name, got.reshape(wanted.shape), wanted, before, what="the membrane is "
+    )
+    return found
 
 
 def _value_difference(
-    name: str, got: FloatArray, wanted: NDArray[Any]
-) -> tuple[float, _Difference | None]:
+    name: str, got: FloatArray, wanted: NDArray[Any], sizes: NDArray[Any], what: str = ""
+) -> tuple[float, list[_Difference]]:
+    """Return the largest relative difference, and where it is too large.
+
+    What counts as large is measured by ``sizes``: how large they have been so far in the sample.
+    """
     if not wanted.size:
-        return 0.0, None
-    # What is exact depends on how large the values have been so far in the same sample.
-    size = np.abs(wanted).max(axis=2, initial=0)
+        return 0.0, []
+    size = np.maximum(np.abs(wanted), np.abs(sizes)).max(axis=2)
     scale = np.maximum(np.maximum.accumulate(size, axis=0), np.finfo(np.float64).tiny)[:, :, None]
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.abs(got - wanted) / scale
     error[(got == wanted) | (np.isnan(got) & np.isnan(wanted))] = 0
     wrong = ~(error <= TOLERANCE)
     if not wrong.any():
-        return float(error.max()), None
-    t, sample, entry = (int(i) for i in np.argwhere(wrong)[0])
+        return float(error.max()), []
+    t, sample, neuron = (int(i) for i in np.argwhere(wrong)[0])
     text = (
-        f"step {t}, sample {sample}, entry {entry}: {got[t, sample, entry]:.12g} in place of "
-        f"{wanted[t, sample, entry]:.12g}; {int(wrong.sum())} of {wrong.size} entries differ by "
-        f"more than {TOLERANCE:g}"
+        f"step {t}, sample {sample}, neuron {neuron}: {what}{got[t, sample, neuron]:.12g} in "
+        f"place of {wanted[t, sample, neuron]:.12g}; {int(wrong.sum())} of {wrong.size} entries "
+        f"differ by more than {TOLERANCE:g}"
     )
-    return float(np.nanmax(error)), _Difference(t, name, text)
-
-
-def _outputs(network: NorseNetwork, x: FloatArray) -> dict[str, FloatArray]:
-    with torch.no_grad():
-        outputs = network.run(torch.from_numpy(x))
-    return {name: output.numpy() for name, output in outputs.items()}
+    return float(np.nanmax(error)), [_Difference(t, name, text)]
 
 
 def _values(sample: Any, input_shape: tuple[int, ...]) -> FloatArray:
@@ -173,41 +182,3 @@ def _values(sample: Any, input_shape: tuple[int, ...]) -> FloatArray:
         shape = ", ".join(map(str, input_shape))
         raise ShapeError(f"sample: shape {array.shape}; needs [T, B, {shape}], not empty")
     return array
-
-
-def _stimulus(network: NorseNetwork, seed: int) -> FloatArray:
-    """Return the first random stimulus for which all spiking nodes fire, or the best of them.
-
-    Samples differ in size by powers of 4, so that some sample is neither silent nor saturated; in
-    every second one the values have both signs.
-    """
-    longest = [m.longest for m in network.modules() if isinstance(m, DelayLine)]
-    steps = _STEPS + min(sum(longest), 4 * _STEPS)
-    best, fewest = None, None
-    for k, ladder in enumerate(_LADDERS):
-        rng = np.random.default_rng([seed, k])
-        x = _draw(rng, steps, ladder, network.input_shape)
-        fired = _fired(network, x)
-        silent = sum(not any_spike for any_spike in fired)
-        if fewest is None or silent < fewest:
-            best, fewest = x, silent
-        if not silent:
-            break
-    if best is None:
-        raise ShapeError("no stimulus to try")
-    return best
-
-
-def _draw(
-    rng: np.random.Generator, steps: int, ladder: range, input_shape: tuple[int, ...]
-) -> FloatArray:
-    shape = (steps, len(ladder), *input_shape)
-    x = rng.uniform(0.5, 1.5, shape) * (rng.random(shape) < _DENSITY)
-    x[:, 1::2] *= rng.choice([-1.0, 1.0], x[:, 1::2].shape)
-    strength = np.array([2.0**k for k in ladder])
-    return np.asarray(x * strength.reshape(-1, *(1 for _ in input_shape)))
-
-
-def _fired(network: NorseNetwork, x: FloatArray) -> list[bool]:
-    """Return, per spiking node, whether any neuron fired."""
-    return [bool(y.any()) for n, y in _outputs(network, x).items() if n in network.spiking]

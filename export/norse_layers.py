@@ -17,14 +17,16 @@ from neurodeploy.export.norse_modules import (
     SpikeThreshold,
     Stages,
 )
-from neurodeploy.graph import (
+from neurodeploy.graph import Graph
+from neurodeploy.graph.nodes import (
+    INTEGRATORS,
+    SPIKING,
     Affine,
     AvgPool2d,
     Conv1d,
     Conv2d,
     Delay,
     Flatten,
-    Graph,
     Input,
     Junction,
     Linear,
@@ -32,8 +34,7 @@ from neurodeploy.graph import (
     SumPool2d,
     Threshold,
 )
-from neurodeploy.graph import Scale as ScaleNode
-from neurodeploy.graph.nodes import INTEGRATORS, SPIKING
+from neurodeploy.graph.nodes import Scale as ScaleNode
 from neurodeploy.lowering.delays import delay_in_steps
 
 #: Longest delay in steps: every step of it keeps a tensor.
@@ -114,14 +115,20 @@ def _pool(node: SumPool2d | AvgPool2d, axes: int) -> torch.nn.Module:
         raise UnsupportedNodeError(f"torch pools 2 or 3 axes, this node takes {axes}")
     # Divided by 1, the average is the sum, and nothing is rounded twice.
     divisor = 1 if isinstance(node, SumPool2d) else None
-    padding = tuple(node.padding)
-    if all(2 * p <= k for p, k in zip(padding, node.kernel_size, strict=True)):
-        return torch.nn.AvgPool2d(node.kernel_size, node.stride, padding, divisor_override=divisor)
-    top, left = padding
+    kernel, stride = _pair(node.kernel_size), _pair(node.stride)
+    top, left = _pair(node.padding)
+    if 2 * top <= kernel[0] and 2 * left <= kernel[1]:
+        return torch.nn.AvgPool2d(kernel, stride, (top, left), divisor_override=divisor)
+    # torch's pools refuse more padding than half a kernel.
     return torch.nn.Sequential(
         torch.nn.ZeroPad2d((left, left, top, top)),
-        torch.nn.AvgPool2d(node.kernel_size, node.stride, divisor_override=divisor),
+        torch.nn.AvgPool2d(kernel, stride, divisor_override=divisor),
     )
+
+
+def _pair(values: tuple[int, ...]) -> tuple[int, int]:
+    vertical, horizontal = values
+    return vertical, horizontal
 
 
 def _fill(layer: Any, weight: FloatArray, bias: Any) -> None:

@@ -33,6 +33,29 @@ from norse.torch.module.leaky_integrator_box import LIBoxCell
 from norse.torch.module.lif import LIFCell
 from norse.torch.module.snn import SNNCell
 
+__all__ = [
+    "DelayLine",
+    "FloatArray",
+    "IAFCell",
+    "Integrator",
+    "LIBoxCell",
+    "LICell",
+    "LIFCell",
+    "NeuronParameters",
+    "PairedLinear",
+    "SNNCell",
+    "Scale",
+    "SpikeThreshold",
+    "Stages",
+    "State",
+    "StepGain",
+    "iaf_subtract_step",
+    "reset_subtract",
+    "reset_subtract_fixed",
+    "start_missing",
+    "zero_state",
+]
+
 FloatArray: TypeAlias = NDArray[np.float64]
 #: A cell's state (Norse's named tuples), a past of inputs, or a step count.
 State: TypeAlias = Any

@@ -45,6 +45,8 @@ class NorseNetwork(torch.nn.Module):
         Length of a step in seconds.
     input_shape, output_shape : tuple of int
         Without time and batch.
+    node_names : tuple of str
+        All nodes, in the order in which a step computes them.
     spiking : frozenset of str
         Names of the nodes that send spikes.
     check : NetworkCheck or None
@@ -65,12 +67,12 @@ class NorseNetwork(torch.nn.Module):
         self.output_name = graph.output_name
         self.input_shape = tuple(graph.shapes[graph.input_name][1])
         self.output_shape = tuple(graph.shapes[graph.output_name][1])
-        self.node_names = tuple(graph.nodes)
         self.spiking = frozenset(n for n, node in graph.nodes.items() if isinstance(node, SPIKING))
         self.check: Any = None
         self._shapes = {name: (tuple(a), tuple(b)) for name, (a, b) in graph.shapes.items()}
         self._to_output = schedule(graph, [graph.output_name])
         self._to_all = schedule(graph, graph.nodes)
+        self.node_names = tuple(e.view.node for e in self._to_all.evaluations if not e.view.late)
         modules = _modules(graph, surrogate or Surrogate())
         self._keys = _module_keys(modules)
         self.nodes = torch.nn.ModuleDict(
@@ -105,14 +107,26 @@ class NorseNetwork(torch.nn.Module):
 
     def run(self, x: Tensor) -> dict[str, Tensor]:
         """Return the output of every node, [T, B, *shape] by name, for x [T, B, *input_shape]."""
+        return self.run_with_membranes(x)[0]
+
+    def run_with_membranes(self, x: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return every node's output, and the membrane of every spiking neuron after each step.
+
+        The membrane is Norse's own: with a late reset it is not the contract's.
+        """
         self._check_input(x)
         state = self.initial_state(x[0])
         outputs: dict[str, list[Tensor]] = {name: [] for name in self.node_names}
+        membranes: dict[str, list[Tensor]] = {name: [] for name in self.spiking}
         for t in range(x.shape[0]):
             values, state = self._advance(self._to_all, x[t], state)
             for name, some in outputs.items():
                 some.append(values[View(name, frozenset())])
-        return {name: torch.stack(some) for name, some in outputs.items()}
+            for name, some in membranes.items():
+                last = state.nodes.get(View(name, frozenset()), (None,))[-1]
+                if hasattr(last, "v"):
+                    some.append(last.v)
+        return _stacked(outputs), _stacked(membranes)
 
     def initial_state(self, x: Tensor) -> NetworkState:
         """Return the state at the start of a sample for x [B, *input_shape]: all zero."""
@@ -195,6 +209,10 @@ class NorseNetwork(torch.nn.Module):
                 f"input: shape {tuple(x.shape)}; needs [T, B, "
                 f"{', '.join(map(str, self.input_shape))}] with at least one step"
             )
+
+
+def _stacked(rows: dict[str, list[Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack(some) for name, some in rows.items() if some}
 
 
 def _value(seen: Seen, values: dict[View, Tensor], before: dict[View, Tensor]) -> Tensor:

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from neurodeploy.pipeline.library import (
         deploy,
+        from_nir,
         load,
         load_samples,
         quantize,
@@ -20,7 +21,17 @@ if TYPE_CHECKING:
         to_nir,
     )
 
-__all__ = ["__version__", "deploy", "load", "load_samples", "quantize", "read", "run", "to_nir"]
+__all__ = [
+    "__version__",
+    "deploy",
+    "from_nir",
+    "load",
+    "load_samples",
+    "quantize",
+    "read",
+    "run",
+    "to_nir",
+]
 
 
 def __getattr__(name: str) -> Any:

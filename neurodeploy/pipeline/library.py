@@ -33,7 +33,7 @@ from neurodeploy.pipeline.settings import DeploySettings, default_radii
 from neurodeploy.quantization import QuantizeConfig
 from neurodeploy.robustness import RobustnessConfig
 
-__all__ = ["deploy", "load", "load_samples", "quantize", "read", "run", "to_nir"]
+__all__ = ["deploy", "from_nir", "load", "load_samples", "quantize", "read", "run", "to_nir"]
 
 
 def read(path: str | Path, **contract: Any) -> Graph:
@@ -144,6 +144,13 @@ def to_nir(model: Any, sample: Any, path: str | Path, **options: Any) -> Result[
 
     result: Result[Any] = export(model, sample, path, **options)
     return result
+
+
+def from_nir(graph: Graph, *, trainable: bool = True, verify: bool = True, **options: Any) -> Any:
+    """Build a trainable Norse module; see ``neurodeploy.export.norse_import.from_nir``."""
+    from neurodeploy.export.norse_import import from_nir as build
+
+    return build(graph, trainable=trainable, verify=verify, **options)
 
 
 def deploy(
