@@ -6,10 +6,10 @@ and remembers the answers. The meaning:
 
 * All states start at zero; input index t gives output index t; several edges into a node add.
 * A Delay whose entries are all at least one step breaks a cycle. Any other cycle is cut between
-  two populations (a population keeps a state or is a Threshold) of the same loop, where the
-  receiver is not further from the Input than the sender: it sees the sender's step t-1, zero at
-  t = 0. With ``recurrent_cut`` "affine" the linear nodes on that way are what is seen one step
-  late, so that their bias, too, is absent at t = 0.
+  two populations (neurons, Thresholds and Delays) of the same loop, where the receiver is not
+  further from the Input than the sender, counting populations: it sees the sender's step t-1,
+  zero at t = 0. With ``recurrent_cut`` "affine" the linear nodes on that way are what is seen one
+  step late, so that their bias, too, is absent at t = 0.
 
 Names inside a nested graph are ``outer/inner``.
 """
@@ -23,7 +23,7 @@ from oracles.literal_layers import layer
 
 SPIKING = ("IF", "LIF", "CubaLIF")
 STATEFUL = (*SPIKING, "I", "LI", "CubaLI")
-POPULATIONS = (*STATEFUL, "Threshold")
+POPULATIONS = (*STATEFUL, "Threshold", "Delay")
 PLAIN = {
     "reset": "value",
     "decay": "euler",
@@ -150,7 +150,9 @@ class _Run:
         edges = [(s, t) for t in self.nodes for s in self.sources[t]]
         # The Input of a nested graph has a source: distance counts from the outermost one.
         distance = dict.fromkeys(self.nodes, np.inf)
-        distance |= {n: 0 for n, k in self.nodes.items() if k["type"] == "Input" and not self.sources[n]}
+        distance |= {
+            n: 0 for n, k in self.nodes.items() if k["type"] == "Input" and not self.sources[n]
+        }
         for _ in self.nodes:
             for s, t in edges:
                 distance[t] = min(distance[t], distance[s] + (t in self.populations))
@@ -175,7 +177,7 @@ class _Run:
         """Whether any, or all, of what ``name`` passes on to population ``by`` is feedback."""
         if name in self.populations:
             return (name, by) in self.feedback
-        if self.waits(name) or not self.sources[name]:
+        if not self.sources[name]:
             return False
         return quantifier(self.late(s, by, quantifier) for s in self.sources[name])
 
@@ -194,23 +196,23 @@ class _Run:
         cut_here = name in self.populations or self.words["recurrent_cut"] == "affine"
         if cut_here and by is not None and self.late(name, by, all):
             return self.seen(name, None, t - 1) if t else self.zero(name)
+        if name in self.delay:
+            return self.delayed(name, t)
         if name in self.populations:
             return self.step(name, self.arriving(name, name, t), t)
         if not self.sources[name]:
             return self.x[t]
-        if name in self.delay:
-            return self.delayed(name, by, t)
         return layer(self.nodes[name], self.arriving(name, by, t))
 
     def arriving(self, name, by, t):
         """Return the sum over the edges into ``name``."""
         return sum(self.seen(source, by, t) for source in self.sources[name])
 
-    def delayed(self, name, by, t):
+    def delayed(self, name, t):
         y = self.zero(name)
         for at, steps in np.ndenumerate(self.delay[name]):
             if t >= steps:
-                history = self.arriving(name, None if self.waits(name) else by, t - steps)
+                history = self.arriving(name, name, t - steps)
                 y[(slice(None), *at)] = history[(slice(None), *at)]
         return y
 

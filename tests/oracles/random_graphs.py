@@ -121,11 +121,21 @@ class _Builder:
         door = self.pick("output", "out", "zz")
         nodes[door] = {"type": "Output", "shape": np.array(last.shape)}
         edges.append((last.name, door))
+        self.use_loose_ends(ports, door, edges)
         edges = list(dict.fromkeys(edges))
         self.rng.shuffle(edges)
         order = self.rng.permutation(list(nodes))
         edges = [(str(a), str(b)) for a, b in edges]
         return {"type": "NIRGraph", "nodes": {str(n): nodes[n] for n in order}, "edges": edges}
+
+    def use_loose_ends(self, ports, door, edges):
+        """Lead most nodes that nothing reads to a later node or to the Output, where shapes fit."""
+        for k, port in enumerate(ports[:-1]):
+            if all(s != port.name or t == port.name for s, t in edges) and self.chance(0.9):
+                readers = [p.name for p in ports[k + 1 :] if p.taken == port.shape]
+                readers += [door] if ports[-1].shape == port.shape else []
+                if readers:
+                    edges.append((port.name, self.pick(*readers)))
 
     def kind(self, shape, depth):
         """Return a node type that takes this shape; neurons are the most frequent."""
