@@ -77,7 +77,9 @@ def count_activity(net: AnyNetwork, traces: Traces, codes: NDArray[Any] | None =
 
 
 def _kind(population: Any) -> str:
-    """Return the neuron that would run on the chip; a float LIF with a gain becomes a DLIF."""
+    """Return the neuron that would run on the chip, by the name integers have for it."""
+    if population.kind == "li":
+        return "readout"
     if population.kind == "lif" and population.gain is not None:
         return "dlif"
     return str(population.kind)

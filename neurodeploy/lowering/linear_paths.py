@@ -62,9 +62,11 @@ class LinearPaths:
     _uses: Counter[Evaluation] = field(default_factory=Counter)
     _operators: dict[str, Operator | None] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
+    _source: str = ""
 
     def connect(self, targets: Mapping[str, tuple[str, ...]]) -> None:
         """Build what leads into each population: {its name: nodes whose output it sums}."""
+        self._source = self.graph.input_name
         self._taken = {*self.graph.nodes, *targets, self.input_name}
         ends = {
             target: [self._evaluation(n, self.late.get(target, frozenset())) for n in nodes]
@@ -84,7 +86,7 @@ class LinearPaths:
         self.synapses.reverse()
 
     def _is_linear(self, node: str) -> bool:
-        return node != self.graph.input_name and not is_population(self.graph, node)
+        return node != self._source and not is_population(self.graph, node)
 
     def _evaluation(self, node: str, late: frozenset[str]) -> Evaluation:
         """Return ``node`` as seen by a target for which ``late`` are a step behind."""
@@ -178,7 +180,7 @@ class LinearPaths:
         """Return the name of a population, the input or a relay (which is made if it is new)."""
         node = place.end.node
         if not self._is_linear(node):
-            return self.input_name if node == self.graph.input_name else node
+            return self.input_name if node == self._source else node
         if place not in self.relays:
             name = f"{node}:{place.stage}" + (":late" if place.end.late else "")
             while name in self._taken:

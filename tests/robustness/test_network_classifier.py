@@ -177,7 +177,8 @@ def test_fingerprint_covers_every_parameter_of_a_float_network():
     prints.add(fingerprint(dataclasses.replace(net, populations=(changed, net.populations[1]))))
     weight = np.array(net.synapses[0].weight)
     weight[0, 0] += 1e-9
-    synapse = dataclasses.replace(net.synapses[0], weight=weight)
+    first_synapse = net.synapses[0]
+    synapse = Synapse.dense(first_synapse.name, first_synapse.source, first_synapse.target, weight)
     prints.add(fingerprint(dataclasses.replace(net, synapses=(synapse, net.synapses[1]))))
     prints.add(fingerprint(dataclasses.replace(net, steps=STEPS + 1)))
     prints.add(fingerprint(dataclasses.replace(net, encoder=ConstantEncoder(high=2.0))))
