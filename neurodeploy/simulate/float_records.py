@@ -63,11 +63,12 @@ class FloatRecords:
         net, records = ready.net, FloatRecords()
         kind = np.dtype(np.float64 if ready.dtype == torch.float64 else np.float32)
         asked = {f"{p.name}/{q}" for p in net.populations for q in quantities if has_quantity(p, q)}
+        asked.add(output_key(net))
         for p in net.populations:
             spikes = np.dtype(np.int32 if p.kind == "lif" and p.spikes == "multiple" else np.uint8)
             for q in ("spikes", *_STATES, "y"):
                 key = f"{p.name}/{q}"
-                if key in asked or key == output_key(net):
+                if key in asked:
                     array = np.zeros((rows, batch, p.size), spikes if q == "spikes" else kind)
                     if q in ("v", "v_pre"):
                         array[: latency[p.name]] = p.v_init

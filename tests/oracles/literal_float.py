@@ -7,6 +7,7 @@ network and nothing of the simulator.
 import math
 
 import numpy as np
+
 from neurodeploy.network import ALWAYS_ON, INPUT, Convolution, Dense, Pool, Scale
 
 

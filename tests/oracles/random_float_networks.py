@@ -1,6 +1,7 @@
 """Random float networks of every kind of population, operator and connection, for tests."""
 
 import numpy as np
+
 from neurodeploy.network import (
     ALWAYS_ON,
     INPUT,
@@ -86,12 +87,12 @@ def population(numbers, name, kind, shape):
             delays[:] = delays[0]
         return stateless(name, "delay", bias, delay_steps=delays, shape=shape)
     if kind in ("relay", "threshold"):
-        return stateless(
-            name, kind, bias, v_threshold=numbers.between(-0.5, 1, size), shape=shape
-        )
+        return stateless(name, kind, bias, v_threshold=numbers.between(-0.5, 1, size), shape=shape)
     current = rng.random() < 0.4
     spikes = "multiple" if rng.random() < 0.3 else "single"
-    resets = ["value", "subtract", "subtract-late", "subtract-once"][: 3 if spikes != "single" else 4]
+    resets = ["value", "subtract", "subtract-late", "subtract-once"][
+        : 3 if spikes != "single" else 4
+    ]
     return Population(
         name=name, nir_nodes=(name,), kind=kind,
         decay_v=numbers.between(0, 1, size), input_gain=numbers.between(0.3, 1.3, size),
