@@ -7,9 +7,10 @@ objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NoReturn, TypeAlias
 
 import h5py
 import numpy as np
@@ -101,6 +102,8 @@ def scan_hdf5(
     max_depth: int = MAX_DEPTH,
     max_objects: int = MAX_OBJECTS,
     max_members: int | None = None,
+    members_of: str = "",
+    hints: Mapping[str, str] | None = None,
 ) -> StoredGroup:
     """Walk the links, not the data: refuse what points elsewhere or declares too much.
 
@@ -117,7 +120,11 @@ def scan_hdf5(
     max_objects : int
         Largest number of groups and datasets.
     max_members : int, optional
-        Largest number of members of one group; default ``max_objects``.
+        Largest number of members that all groups called ``members_of`` have together.
+    members_of : str
+        Name of the groups whose members are counted.
+    hints : mapping, optional
+        Per bound, by its parameter's name, what the caller can do about it.
 
     Returns
     -------
@@ -130,20 +137,26 @@ def scan_hdf5(
         For links, groups that two names share (a cycle is one), data kept outside the file,
         filters that h5py does not bring, deep nesting, or too many objects or bytes.
     """
+    limit = _Limits(where, hints or {})
     top = StoredGroup("")
-    stack = [(h5g.open(file.id, b"/"), top, 0)]
-    seen = {_identity(stack[0][0])}
-    total, count = 0, 0
-    while stack:
-        group, known, depth = stack.pop()
+    # Level by level, so that members are counted before they are opened.
+    queue = deque([(h5g.open(file.id, b"/"), top, 0)])
+    seen = {_identity(queue[0][0])}
+    total, count, members = 0, 0, 0
+    while queue:
+        group, known, depth = queue.popleft()
         if depth > max_depth:
-            raise FileFormatError(
-                f"{where}: groups nest deeper than {max_depth} at {known.path[:200]}"
-            )
-        for name in _hard_links(group, known.path, where, max_members or max_objects):
-            count += 1
-            if count > max_objects:
-                raise FileFormatError(f"{where}: more than {max_objects} objects")
+            limit.exceeded("max_depth", f"groups nest deeper than {max_depth}", known.path)
+        names = _hard_links(group, known.path, where, max_objects)
+        count += len(names)
+        if count > max_objects:
+            limit.exceeded("max_objects", f"more than {max_objects} objects", known.path)
+        if max_members is not None and known.path.rpartition("/")[2] == members_of:
+            members += len(names)
+            if members > max_members:
+                text = f"more than {max_members} members of {members_of!r}"
+                limit.exceeded("max_members", text, known.path)
+        for name in names:
             path = f"{known.path}/{name}"
             item = h5o.open(group, name.encode())
             if isinstance(item, h5g.GroupID):
@@ -156,19 +169,29 @@ def scan_hdf5(
                 seen.add(identity)
                 member = StoredGroup(path)
                 known.members[name] = member
-                stack.append((item, member, depth + 1))
+                queue.append((item, member, depth + 1))
             elif isinstance(item, h5d.DatasetID):
                 array = _declared(item, path, where)
                 known.members[name] = array
                 total += array.n_bytes
                 if total > max_bytes:
-                    raise FileFormatError(
-                        f"{where}: {path} brings the declared size to {total} bytes, "
-                        f"more than the limit of {max_bytes}"
-                    )
+                    text = f"the declared size of {total} bytes is more than the limit of {max_bytes}"
+                    limit.exceeded("max_bytes", text, path)
             else:
                 raise FileFormatError(f"{where}: {path} is neither a group nor a dataset")
     return top
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """How a bound that is exceeded is said."""
+
+    where: str
+    hints: Mapping[str, str]
+
+    def exceeded(self, name: str, what: str, path: str) -> NoReturn:
+        hint = f"; {self.hints[name]}" if name in self.hints else ""
+        raise FileFormatError(f"{self.where}: {what} (at {path[:200] or '/'}){hint}")
 
 
 def stored_arrays(group: StoredGroup) -> Iterator[StoredArray]:
@@ -224,9 +247,9 @@ def _declared(item: h5d.DatasetID, path: str, where: str) -> StoredArray:
             "write the file again with gzip"
         )
     space = item.get_space()
-    shape: tuple[int, ...] | None = tuple(int(extent) for extent in item.shape)
-    if space.get_simple_extent_type() == h5s.NULL:
-        shape = None
+    shape: tuple[int, ...] | None = None
+    if space.get_simple_extent_type() != h5s.NULL:
+        shape = tuple(int(extent) for extent in space.get_simple_extent_dims())
     file_type = item.get_type()
     type_class = file_type.get_class()
     try:

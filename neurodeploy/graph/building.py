@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.errors import FileFormatError, UnsupportedNodeError
+from neurodeploy.errors import FileFormatError, InputError, UnsupportedNodeError
 from neurodeploy.graph.finding_list import FindingList, node_at
 from neurodeploy.graph.nodes import (
     NODE_TYPES,
@@ -102,7 +102,11 @@ class _Builder:
             self.failed = True
             return None
         if name == "padding" and isinstance(value, str):
-            return self.word(value)
+            if value in ("same", "valid") and self.raw.kind in ("Conv1d", "Conv2d"):
+                return value
+            return self.fail(
+                f"padding is {value!r}; needs numbers, or for a convolution same or valid"
+            )
         if value is None:
             return _FLATTEN_DEFAULTS.get(name)
         if isinstance(value, str) or value.dtype.kind not in "biuf":
@@ -112,23 +116,16 @@ class _Builder:
             return self.whole(name, value)
         return self.parameter(name, value)
 
-    def fail(self, what: str, raises: type[Any] | None = None) -> None:
+    def fail(self, what: str, raises: type[InputError] = InputError) -> Any:
         self.failed = True
-        where = node_at(self.raw.name)
-        if raises is None:
-            self.findings.error(where, what)
-        else:
-            self.findings.error(where, what, raises=raises)
-
-    def word(self, value: str) -> str | None:
-        if value in ("same", "valid") and self.raw.kind in ("Conv1d", "Conv2d"):
-            return value
-        return self.fail(f"padding is {value!r}; needs numbers, or for a convolution same or valid")
+        self.findings.error(node_at(self.raw.name), what, raises=raises)
+        return None
 
     def whole(self, name: str, value: Array) -> Any:
         """Return a whole number, or a tuple of them."""
         numbers = np.asarray(value, dtype=np.float64).reshape(-1)
-        if value.dtype.kind == "b" or not np.all(np.isfinite(numbers) & (numbers % 1 == 0)):
+        finite = value.dtype.kind != "b" and bool(np.isfinite(numbers).all())
+        if not finite or (numbers != np.rint(numbers)).any():
             return self.fail(f"{name} is {_listed(numbers)}; needs whole numbers")
         least = _LEAST.get(name, -_LARGEST)
         if numbers.size and (numbers.min() < least or numbers.max() > _LARGEST):

@@ -114,7 +114,10 @@ def _by_convention(
         findings.info(CONTRACT, text, convention.source, **{name: preset})
         return preset
     if getattr(options, name) is None:
-        text = f"the file says {name} = {value!r}, convention {convention.name} {preset!r}; the file holds"
+        text = (
+            f"the file says {name} = {value!r}, convention {convention.name} {preset!r}; "
+            "the file holds"
+        )
         remedy = f"say {option_name(name)} {preset}, if the convention is right"
         findings.warning(CONTRACT, text, remedy, file=_json(value), convention=preset)
     return value

@@ -24,12 +24,14 @@ Edge = tuple[str, str]
 class FlatGraph:
     """Nodes and edges of all nested graphs under flat names.
 
-    ``kinds`` holds the type word of every node, also of those that could not be built.
+    ``kinds`` holds the type word of every node, also of those that could not be built;
+    ``is_whole`` is False where an edge leads nowhere.
     """
 
     nodes: Mapping[str, Node]
     edges: tuple[Edge, ...]
     kinds: Mapping[str, str]
+    is_whole: bool = True
 
 
 def inline(raw: RawGraph, findings: FindingList) -> FlatGraph:
@@ -51,7 +53,8 @@ def inline(raw: RawGraph, findings: FindingList) -> FlatGraph:
     edges: list[Edge] = []
     for scope in raw.scopes.values():
         edges += _edges_of(raw, scope, findings)
-    return FlatGraph(nodes, tuple(edges), kinds)
+    is_whole = len(edges) == sum(len(scope.edges) for scope in raw.scopes.values())
+    return FlatGraph(nodes, tuple(edges), kinds, is_whole)
 
 
 def repaired(raw: RawGraph, findings: FindingList) -> tuple[RawGraph, bool]:

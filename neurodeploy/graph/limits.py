@@ -46,4 +46,4 @@ class ReadLimits:
 
     def how_to_raise(self, name: str) -> str:
         """Say how a caller gets past the bound ``name``."""
-        return f"read it with limits=ReadLimits({name}=...) if the file is trusted"
+        return f"a trusted file can be read with limits=ReadLimits({name}=...)"

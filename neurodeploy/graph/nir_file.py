@@ -88,6 +88,13 @@ def read_nir_file(
                 max_depth=2 * limits.max_depth + _SPARE_LEVELS,
                 max_objects=limits.max_objects,
                 max_members=limits.max_nodes,
+                members_of="nodes",
+                hints={
+                    "max_bytes": limits.how_to_raise("max_bytes"),
+                    "max_depth": limits.how_to_raise("max_depth"),
+                    "max_objects": limits.how_to_raise("max_objects"),
+                    "max_members": limits.how_to_raise("max_nodes"),
+                },
             )
             _check_expansion(tree, path.stat().st_size, where, limits)
             return _Reader(opened, where, limits, findings).graph(tree), FileOrigin(where, digest)

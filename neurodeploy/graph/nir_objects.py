@@ -38,6 +38,7 @@ def read_nir_object(graph: Any, limits: ReadLimits, findings: FindingList) -> Ra
     """
     scopes: dict[str, RawScope] = {}
     pending = [("", graph, 0)]
+    names: set[str] = set()
     count = 0
     while pending:
         name, scope, depth = pending.pop()
@@ -47,7 +48,7 @@ def read_nir_object(graph: Any, limits: ReadLimits, findings: FindingList) -> Ra
                 f"{limits.how_to_raise('max_depth')}"
             )
         members: dict[str, RawNode | str] = {}
-        inner = []
+        inner: list[tuple[str, Any, int]] = []
         for key, node in scope.nodes.items():
             count += 1
             if count > limits.max_nodes:
@@ -61,6 +62,11 @@ def read_nir_object(graph: Any, limits: ReadLimits, findings: FindingList) -> Ra
             if not is_nir_graph(node):
                 members[local] = _node(flat, node, findings)
                 continue
+            if flat in names:
+                raise InputError(
+                    f"graph: two nested graphs are called {flat!r} once they are flat; rename one"
+                )
+            names.add(flat)
             members[local] = flat
             inner.append((flat, node, depth + 1))
         scopes[name] = RawScope(
@@ -127,7 +133,7 @@ def _plain(value: Any, where: str, field: str, findings: FindingList) -> Any:
         findings.error(where, f"{field}: cannot be made an array: {error}")
         return BROKEN
     if array.dtype.kind in "SU":
-        return [str(entry) for entry in array.flat][0] if array.size == 1 else BROKEN
+        return str(array.reshape(-1)[0]) if array.size == 1 else BROKEN
     if array.dtype.kind not in "biuf":
         findings.error(where, f"{field}: has the type {array.dtype}; numbers are needed")
         return BROKEN

@@ -87,9 +87,7 @@ def _write_metadata(group: h5py.Group, metadata: Mapping[str, Any], name: str) -
 
 def _write_value(group: h5py.Group, key: str, value: Any, name: str) -> None:
     try:
-        if isinstance(value, str):
-            group.create_dataset(key, data=value, dtype=h5py.string_dtype())
-        elif isinstance(value, np.ndarray) and value.dtype.kind == "O":
+        if isinstance(value, str) or (isinstance(value, np.ndarray) and value.dtype.kind == "O"):
             group.create_dataset(key, data=value, dtype=h5py.string_dtype())
         elif isinstance(value, np.ndarray) and value.ndim and value.size:
             group.create_dataset(key, data=value, compression="gzip")

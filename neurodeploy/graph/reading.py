@@ -236,7 +236,7 @@ def _check(
     if contract is not None and end is not None:
         check_readout(nodes, contract, findings)
     kept = set(nodes)
-    if start is not None and end is not None and contract is not None:
+    if flat.is_whole and start is not None and end is not None and contract is not None:
         ends = [end, contract.readout_node] if contract.readout_node in nodes else [end]
         kept = useful_nodes(flat.kinds, flat.edges, start, [e for e in ends if e], findings)
     graph = None

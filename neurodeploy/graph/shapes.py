@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -170,5 +171,6 @@ def _with_axes(node: Node, shape: Shape, findings: FindingList, name: str) -> No
         return node
     text = f"{', '.join(scalars)} without axes hold for the whole layer of shape {shape}"
     findings.info(node_at(name), text)
-    full = {key: np.full(shape, value[()]) for key, value in scalars.items()}
-    return dataclasses.replace(node, **full)
+    full: dict[str, Any] = {key: np.full(shape, value[()]) for key, value in scalars.items()}
+    changed: Node = dataclasses.replace(node, **full)
+    return changed

@@ -7,6 +7,7 @@ Here a chunk is inflated up to its declared size and no further.
 from __future__ import annotations
 
 import itertools
+import math
 import zlib
 from typing import Any
 
@@ -71,7 +72,7 @@ def read_text(file: h5py.File, item: StoredArray) -> Any:
     rows = item.shape[0]
     block = rows
     if item.dtype.kind == "O":
-        per_row = max(1, int(np.prod(item.shape[1:], dtype=np.int64)))
+        per_row = max(1, math.prod(item.shape[1:]))
         block = max(1, MAX_TEXT_BYTES // (max(file.id.get_filesize(), 1) * per_row))
     parts: list[Array] = []
     total = 0
@@ -127,8 +128,8 @@ def _offsets(item: StoredArray) -> Any:
 
 
 def _chunk_bytes(dataset: h5d.DatasetID, item: StoredArray, offset: tuple[int, ...]) -> bytes:
-    """Return the plain bytes of one chunk, or refuse one that is shorter or longer than declared."""
-    wanted = int(np.prod(item.chunks, dtype=np.int64)) * dataset.get_type().get_size()
+    """Return the plain bytes of one chunk; refuse one that has more or fewer than declared."""
+    wanted = math.prod(item.chunks or ()) * dataset.get_type().get_size()
     skipped, data = dataset.read_direct_chunk(offset)
     for index in reversed(range(len(item.filters))):
         if skipped & (1 << index):

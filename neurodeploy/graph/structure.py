@@ -9,7 +9,7 @@ import numpy as np
 
 from neurodeploy.graph.contract import Contract
 from neurodeploy.graph.finding_list import FindingList, node_at, short
-from neurodeploy.graph.nodes import INTEGRATORS, SPIKING, Delay, Input, Node, Output
+from neurodeploy.graph.nodes import INTEGRATORS, SPIKING, Delay, Node
 
 Edge = tuple[str, str]
 

@@ -44,15 +44,18 @@ def _check_tau(name: str, field: str, tau: Any, contract: Contract, findings: Fi
     if shortest <= 0:
         text = f"{field} is {shortest:g} s; a time constant is positive"
         remedy = "a neuron without memory has tau = dt"
-        findings.error(where, text, remedy, **{field: shortest})
+        findings.error(where, text, remedy, field=field, tau=shortest)
         return
     dt = contract.dt
     if dt is None or contract.decay == "exponential":
         return
     share = dt / shortest
-    numbers = {field: shortest, "dt": dt, "ratio": share}
+    numbers: dict[str, Any] = {field: shortest, "dt": dt, "ratio": share}
     if share >= 2 - _ROUNDING:
-        text = f"dt {dt:g} s is {share:.3g} times {field} {shortest:g} s: Euler steps are unstable from 2 on"
+        text = (
+            f"dt {dt:g} s is {share:.3g} times {field} {shortest:g} s: "
+            "Euler steps are unstable from 2 on"
+        )
         remedy = "give the dt the network was trained with (--dt), or --decay exponential"
         findings.error(where, text, remedy, **numbers)
     elif share > 1 + _ROUNDING:
@@ -72,11 +75,12 @@ def _check_threshold(
     lowest = float(threshold.min())
     low = int(np.count_nonzero(threshold <= 0))
     subtracts = contract.reset not in (None, "value")
+    few = f"{low} of {threshold.size} thresholds are not positive (lowest {lowest:g})"
     if low and contract.spikes == "multiple":
-        text = f"{low} of {threshold.size} thresholds are not positive (lowest {lowest:g}), and spikes multiple divides by them"
+        text = f"{few}, and spikes multiple divides by them"
         findings.error(where, text, "use --spikes single", v_threshold=lowest)
     elif low and subtracts:
-        text = f"{low} of {threshold.size} thresholds are not positive (lowest {lowest:g}): subtracting them never resets"
+        text = f"{few}: subtracting them never resets"
         findings.warning(where, text, "use --reset value", v_threshold=lowest)
     elif (threshold < 0).any():
         text = f"v_threshold is {lowest:g}: a membrane at rest (0) fires without input"
@@ -88,8 +92,10 @@ def _check_threshold(
         return
     above = int(np.count_nonzero(v_reset > threshold))
     if above:
-        text = f"v_reset is above v_threshold in {above} of {threshold.size} neurons: they fire on and on"
-        findings.warning(where, text, "are the two exchanged?", count=above)
+        text = f"v_reset is above v_threshold in {above} of {threshold.size} neurons"
+        findings.warning(
+            where, text, "they fire at every step; are the two exchanged?", count=above
+        )
     if isinstance(contract.v_min, float) and (v_reset < contract.v_min).any():
         text = (
             f"v_reset {v_reset.min():g} is below v_min {contract.v_min:g}, so it is never reached"
@@ -109,7 +115,10 @@ def _check_delay(
         return
     steps = delay / contract.dt
     if steps.max() * delay.size > max_elements:
-        text = f"delay {delay.max():g} s of {delay.size} values is {steps.max():g} steps long; the limit is {max_elements} values in all"
+        text = (
+            f"delay {delay.max():g} s of {delay.size} values is {steps.max():g} steps long; "
+            f"the limit is {max_elements} values in all"
+        )
         findings.error(where, text, "is dt right?", steps=float(steps.max()))
         return
     whole = np.rint(steps)
