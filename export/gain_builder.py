@@ -17,7 +17,7 @@ import numpy as np
 
 from neurodeploy.errors import UnsupportedNodeError
 from neurodeploy.export.gain_graph import GAIN_KEY, GainGraph, fresh_name, is_linear
-from neurodeploy.export.gain_layout import trimmed
+from neurodeploy.export.gain_layout import factor_number, trimmed
 from neurodeploy.export.gain_neuron import and_neuron
 from neurodeploy.export.gain_quantisation import FloatArray, NodeGain
 from neurodeploy.graph.nodes import Affine, Conv1d, Conv2d, Input, Linear, Node, Scale, Shape
@@ -72,7 +72,7 @@ class PortableBuilder:
         self.block_feeds: list[tuple[int, str]] = []
         self.carriers: dict[str, Carrier] = {}
         self.copies_of: dict[str, list[str]] = {}
-        self.and_neurons = 0
+        self.and_neurons = self.relay_neurons = 0
         self._gates: dict[tuple[Shape, int], str] = {}
         self._ands: dict[tuple[str, int], str] = {}
         self._copies: dict[tuple[str, tuple[bool, bool, bytes], float], list[Feed]] = {}
@@ -166,7 +166,7 @@ class PortableBuilder:
         feed = self.block(ALWAYS) if name == self.graph.input_name else name
         if plane.factor.all():
             return feed
-        key = (name, _index(self.lines, plane.factor))
+        key = (name, factor_number(self.lines, plane.factor))
         if key not in self._ands:
             shape = self.graph.shapes[name][1]
             if (shape, key[1]) not in self._gates:
@@ -186,7 +186,7 @@ class PortableBuilder:
     def _carry(
         self, what: str, shape: Shape, values: FloatArray, factor: FloatArray, on_behalf: str
     ) -> str:
-        line = _index(self.lines, factor)
+        line = factor_number(self.lines, factor)
         name = self.fresh(f"{on_behalf}_{what}{line}")
         self.carriers[name] = Carrier(shape, {line: values}, on_behalf)
         return name
@@ -212,15 +212,7 @@ class PortableBuilder:
 
     def block(self, factor: FloatArray) -> int:
         """Return the number of the input block that carries the input times ``factor``."""
-        return _index(self.blocks, factor)
-
-
-def _index(factors: list[FloatArray], factor: FloatArray) -> int:
-    for number, known in enumerate(factors):
-        if np.array_equal(known, factor):
-            return number
-    factors.append(factor)
-    return len(factors) - 1
+        return factor_number(self.blocks, factor)
 
 
 def _without_bias(node: Node, weight: float) -> Node:

@@ -115,3 +115,12 @@ def trimmed(factor: FloatArray) -> FloatArray:
     different = np.flatnonzero(factor != factor[-1])
     keep = int(different[-1]) + 2 if different.size else 1
     return np.ascontiguousarray(factor[:keep], dtype=np.float64)
+
+
+def factor_number(factors: list[FloatArray], factor: FloatArray) -> int:
+    """Return the number of ``factor`` among ``factors``, appended if it is new."""
+    for number, known in enumerate(factors):
+        if np.array_equal(known, factor):
+            return number
+    factors.append(factor)
+    return len(factors) - 1

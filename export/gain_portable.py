@@ -10,6 +10,7 @@ import numpy as np
 
 from neurodeploy.errors import InputError, UnsupportedNodeError
 from neurodeploy.export.gain_builder import PortableBuilder
+from neurodeploy.export.gain_chain import ChainBuilder, sequential_path
 from neurodeploy.export.gain_graph import PORTABLE_KEY, GainGraph, gain_graph
 from neurodeploy.export.gain_layout import LAYOUT_SCHEMA, InputLayout
 from neurodeploy.export.gain_quantisation import NodeGain, quantise_gain
@@ -17,7 +18,7 @@ from neurodeploy.export.gain_wiring import wire
 from neurodeploy.files import content_hash
 from neurodeploy.findings import Finding, Result
 from neurodeploy.graph import Contract, Graph
-from neurodeploy.graph.nodes import LIF, Node, array_fields
+from neurodeploy.graph.nodes import Node, array_fields
 
 FORMS = ("bit-planes", "stimulus")
 
@@ -37,14 +38,16 @@ class PortableGain:
         B of the bit planes (0 in the form ``stimulus``).
     binary_input : bool
         Whether the input counts as spikes.
+    sequential : bool
+        Whether lines are carried along one path (else they join it from the side).
     gains : tuple of NodeGain
         Each DLIF node before, and the gain it has now.
     layout : InputLayout
         What each input channel carries.
     names : mapping
         Node names before to names now.
-    and_neurons : int
-        Neurons added.
+    and_neurons, relay_neurons : int
+        Neurons added: in layers of their own, or behind the neurons that a population had before.
     """
 
     nodes: Mapping[str, Node]
@@ -54,10 +57,12 @@ class PortableGain:
     form: str
     bits: int
     binary_input: bool
+    sequential: bool
     gains: tuple[NodeGain, ...]
     layout: InputLayout
     names: Mapping[str, str]
     and_neurons: int
+    relay_neurons: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,29 +122,38 @@ def to_portable_gain(
     source = gain_graph(graph)
     builder = PortableBuilder(source, binary_input=binary_input and form == "bit-planes")
     gains = tuple(_node_gains(builder, form, bits))
-    if form == "bit-planes":
-        _refuse_loops(source, gains)
-    for gain in gains:
-        builder.replace_gain(gain)
-    layout = wire(builder)
+    path = sequential_path(source)
+    if path is not None:
+        chain = ChainBuilder(source, path)
+        layout = chain.build(gains)
+        made: ChainBuilder | PortableBuilder = chain
+    else:
+        if form == "bit-planes":
+            _refuse_loops(source, gains)
+        for gain in gains:
+            builder.replace_gain(gain)
+        layout = wire(builder)
+        made = builder
     if layout.extra_channels and not extra_channels:
+        names = ", ".join(repr(gain.name) for gain in gains)
         raise UnsupportedNodeError(
-            f"gain form {form}: needs {layout.extra_channels} more input channels "
-            f"({_purpose(builder)}), which extra_channels=False forbids; allow them, or use the "
-            "metadata form"
+            f"gain form {form}: the gain of {names} needs {layout.extra_channels} more input "
+            "channels, which extra_channels=False forbids; allow them, or use the metadata form"
         )
     portable = PortableGain(
-        nodes=builder.nodes,
-        edges=tuple(builder.edges),
+        nodes=made.nodes,
+        edges=tuple(made.edges),
         metadata={},
         contract=source.contract,
         form=form,
         bits=bits if form == "bit-planes" else 0,
         binary_input=builder.binary_input,
+        sequential=path is not None,
         gains=gains,
         layout=layout,
         names=source.names,
-        and_neurons=builder.and_neurons,
+        and_neurons=made.and_neurons,
+        relay_neurons=made.relay_neurons,
     )
     metadata = {
         **source.metadata,
@@ -186,14 +200,6 @@ def _refuse_loops(graph: GainGraph, gains: tuple[NodeGain, ...]) -> None:
         )
 
 
-def _purpose(builder: PortableBuilder) -> str:
-    lines = sorted({repr(carrier.on_behalf) for carrier in builder.carriers.values()})
-    parts = [f"lines for {', '.join(lines)}"] if lines else []
-    if len(builder.blocks) > 1:
-        parts.append(f"the input with {len(builder.blocks)} different factors")
-    return " and ".join(parts)
-
-
 def graph_hash(
     nodes: Mapping[str, Node], edges: tuple[tuple[str, str], ...], layout: InputLayout
 ) -> str:
@@ -233,6 +239,8 @@ def _document(portable: PortableGain, measured: Measured | None) -> dict[str, An
         **portable.layout.as_metadata(),
         "extra-channels": portable.layout.extra_channels,
         "and-neurons": portable.and_neurons,
+        "relay-neurons": portable.relay_neurons,
+        "sequential": portable.sequential,
         "nodes": nodes,
         "hash": graph_hash(portable.nodes, portable.edges, portable.layout),
     }
@@ -242,20 +250,26 @@ def _document(portable: PortableGain, measured: Measured | None) -> dict[str, An
 
 
 def _findings(portable: PortableGain, measured: Measured | None) -> list[Finding]:
-    neurons = sum(node.tau.size for node in portable.nodes.values() if isinstance(node, LIF))
-    extra, channels = portable.and_neurons, portable.layout.extra_channels
+    extra, relays = portable.and_neurons, portable.relay_neurons
+    channels, before = portable.layout.extra_channels, portable.layout.shape[0]
     where = f"gain form {portable.form}"
     text = (
-        f"{extra} AND neurons of {neurons} LIF neurons and {channels} input channels beside "
-        f"{portable.layout.shape[0]} are the price of the portable gain"
+        f"the portable gain costs {extra} AND neurons, {relays} relay neurons and {channels} input "
+        f"channels beside {before}"
     )
-    remedy = "run it on portable_stimulus(x, file)" if not _same_stimulus(portable) else ""
+    remedy = "" if _same_stimulus(portable) else "run it on portable_stimulus(x, file)"
     numbers: dict[str, Any] = {
         "and_neurons": extra,
-        "lif_neurons": neurons,
+        "relay_neurons": relays,
         "extra_channels": channels,
     }
     found = [Finding("info", where, text, remedy, numbers)]
+    if channels and not portable.sequential:
+        text = (
+            "the graph is not one path of flat nodes, so lines join it from the side; nirtorch "
+            "2.6, which Norse 1.1.0 imports with, runs some joins a step late"
+        )
+        found.append(Finding("warning", where, text, "run it with a tool that orders nodes"))
     for gain in portable.gains:
         node = f"node {gain.name!r}"
         if gain.mantissas is None:

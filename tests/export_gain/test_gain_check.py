@@ -71,41 +71,26 @@ def set_one(index, value):
     return change
 
 
-def move_gate(file):
-    edges = file["node/edges"][()]
-    row = next(i for i, (s, t) in enumerate(edges) if b"gate" in s and t.startswith(b"lif1_and"))
-    del file["node/edges"]
-    file["node"].create_dataset("edges", data=np.delete(edges, row, axis=0))
-
-
 def lose_hash(file):
     del file["node/metadata/neurodeploy_gain/hash"]
 
 
-def gate_name(file):
-    return next(name for name in file["node/nodes"] if name.startswith("lif1_and"))
-
-
-def and_neuron(field, value):
-    def change(file):
-        file[f"node/nodes/{gate_name(file)}/{field}"][...] = value
-
-    return change
-
-
+AND = "node/nodes/lif1_and"
+BLOCKS = "node/metadata/neurodeploy_gain/blocks"
 TAMPERED = {
-    "one weight": put("node/nodes/affine2_bit3/weight", set_one((2, 3), 9.0)),
-    "weights of one bit": put("node/nodes/affine2_bit2/weight", lambda w: 2 * w),
+    "one weight": put("node/nodes/affine2/weight", set_one((2, 3), 9.0)),
+    "weights of one bit": put("node/nodes/affine2/weight", set_one(np.s_[:, :9], 0.1)),
     "first layer": put("node/nodes/affine1/weight", lambda w: 1.1 * w),
     "threshold of DLIF": put("node/nodes/lif2/v_threshold", lambda v: 1.1 * v),
-    "AND becomes OR": and_neuron("v_threshold", 0.5),
-    "AND never fires": and_neuron("v_threshold", 2.5),
-    "AND remembers": and_neuron("tau", 3e-3),
-    "a gate": put("node/metadata/neurodeploy_gain/blocks/block3/factor", lambda f: np.roll(f, 1)),
-    "the gain of the input": put(
-        "node/metadata/neurodeploy_gain/blocks/block0/factor", lambda f: np.ones_like(f)
+    "AND becomes OR": put(f"{AND}/v_threshold", set_one(np.s_[:], 0.5)),
+    "AND never fires": put(f"{AND}/v_threshold", set_one(np.s_[:9], 2.5)),
+    "AND remembers": put(f"{AND}/tau", set_one(np.s_[:], 3e-3)),
+    "relay never fires": put("node/nodes/lif1/v_threshold", set_one(-1, 1.5)),
+    "a gate connected to another bit": put(
+        "node/nodes/lif1_spread/weight", lambda w: np.hstack([w[:, :9], np.roll(w[:, 9:], 1, 1)])
     ),
-    "an edge of a gate": move_gate,
+    "a gate line": put(f"{BLOCKS}/block3/factor", lambda f: np.roll(f, 1)),
+    "the gain of the input": put(f"{BLOCKS}/block0/factor", np.ones_like),
 }
 
 
