@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy.cli.console import Console
-from neurodeploy.cli.options import check_output, contract_options, load_data, positive, quantities
+from neurodeploy.cli.options import (
+    check_output,
+    contract_options,
+    load_data,
+    positive,
+    quantities,
+    reading_options,
+)
 from neurodeploy.errors import InputError
 
 
@@ -28,6 +35,7 @@ def inspect(arguments: argparse.Namespace) -> int:
         profile=arguments.profile,
         strict=arguments.strict,
         lava_quirks=arguments.lava_quirks,
+        **reading_options(arguments),
     )
     console.document(inspection.document)
     for title, header, rows in inspection.tables:
@@ -77,7 +85,12 @@ def quantize(arguments: argparse.Namespace) -> int:
     if Path(arguments.out).suffix not in (".h5", ".hdf5"):
         raise InputError(f"--out {arguments.out}: a network file ends in .h5")
     check_output(arguments.out, arguments.model, arguments.calibration)
-    model = load_model(arguments.model, contract_options(arguments), strict=arguments.strict)
+    model = load_model(
+        arguments.model,
+        contract_options(arguments),
+        strict=arguments.strict,
+        **reading_options(arguments),
+    )
     model = quantized(model, arguments.profile, widths(arguments), load_data(arguments.calibration))
     net = model.require_fixed()
     digest = net.save(arguments.out)
@@ -144,6 +157,7 @@ def model_for(arguments: argparse.Namespace, backend: str) -> Any:
         contract_options(arguments),
         strict=arguments.strict,
         lava_quirks=arguments.lava_quirks,
+        **reading_options(arguments),
     )
     if arguments.profile is not None and model.fixed is not None:
         raise InputError(f"{arguments.model}: a NET.h5 holds its own profile; drop --profile")

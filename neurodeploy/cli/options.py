@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,22 +13,6 @@ from neurodeploy.errors import InputError
 if TYPE_CHECKING:
     from neurodeploy.graph import Contract
     from neurodeploy.network import Quantity, Samples
-
-#: Contract options offered on the command line: (field, type, help).
-_CONTRACT: tuple[tuple[str, type[Any], str], ...] = (
-    ("dt", float, "length of a step in seconds"),
-    ("steps", int, "steps per sample"),
-    ("reset", str, "reset rule: value"),
-    ("decay", str, "membrane decay: euler"),
-    ("spikes", str, "spikes per step: single"),
-    ("input_gain", str, "gain of a LIF's input: r or one"),
-    ("readout_node", str, "node the decision is read from"),
-    ("readout_kind", str, "how it is read: count or sum"),
-    ("encoder", str, "input coding: constant"),
-    ("encoder_low", float, "lowest input value"),
-    ("encoder_high", float, "highest input value"),
-    ("encoder_bits", int, "bits of an input code"),
-)
 
 
 def positive(text: str) -> int:
@@ -68,6 +53,42 @@ def radii(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text}: give whole numbers, e.g. 13,26,38") from None
 
 
+def lowest_v(text: str) -> float | str:
+    """Parse a membrane value, or ``none``."""
+    return text if text == "none" else float(text)
+
+
+def window(text: str) -> tuple[int, int]:
+    """Parse ``START:STOP``."""
+    start, _, stop = text.partition(":")
+    try:
+        return (int(start), int(stop))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: give START:STOP, e.g. 10:50") from None
+
+
+#: Contract options offered on the command line: (field, type, help).
+_CONTRACT: tuple[tuple[str, Callable[[str], Any], str], ...] = (
+    ("dt", float, "length of a step in seconds"),
+    ("steps", int, "steps per sample"),
+    ("reset", str, "reset rule: value, subtract, subtract-late or subtract-once"),
+    ("decay", str, "decay of membrane and synapse: euler or exponential"),
+    ("spikes", str, "spikes per step: single or multiple"),
+    ("input_gain", str, "gain of a LIF's input: r or one"),
+    ("if_unit", str, "an IF's input counts per second or per step: second or step"),
+    ("recurrent_cut", str, "a cycle's delay lies at the spikes or after the affine"),
+    ("delay_rounding", str, "a delay of a fraction of a step: error, nearest or floor"),
+    ("v_min", lowest_v, "lowest membrane value, or none"),
+    ("readout_node", str, "node the decision is read from"),
+    ("readout_kind", str, "how it is read: count, sum, mean_v, last_v or max_v"),
+    ("readout_window", window, "steps the read-out looks at, e.g. 10:50"),
+    ("encoder", str, "input coding: constant"),
+    ("encoder_low", float, "lowest input value"),
+    ("encoder_high", float, "highest input value"),
+    ("encoder_bits", int, "bits of an input code"),
+)
+
+
 def common_parser() -> argparse.ArgumentParser:
     """Return the parent parser of every command."""
     parser = argparse.ArgumentParser(add_help=False)
@@ -93,6 +114,12 @@ def contract_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("how to run the graph (where the file does not say it)")
     for name, kind, text in _CONTRACT:
         group.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind, help=text)
+    group.add_argument(
+        "--convention", help="what the tool that wrote the file means, e.g. snntorch or sinabs"
+    )
+    group.add_argument(
+        "--repair", action="store_true", help="put edges right that name a renamed node"
+    )
     return parser
 
 
@@ -103,6 +130,11 @@ def contract_options(arguments: argparse.Namespace) -> Contract:
     names = {f.name for f in fields(Contract)}
     given = {key: value for key, value in vars(arguments).items() if key in names}
     return Contract(**given)
+
+
+def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return how a NIR file is to be read, beside its contract."""
+    return {"convention": arguments.convention, "repair": arguments.repair}
 
 
 def check_output(out: str, *inputs: str | None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from neurodeploy.cli.console import Console, percent
 from neurodeploy.cli.judge_commands import add_evidence_arguments, robustness_settings
 from neurodeploy.cli.model_commands import add_width_arguments, widths
-from neurodeploy.cli.options import contract_options, load_data, positive
+from neurodeploy.cli.options import contract_options, load_data, positive, reading_options
 from neurodeploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,7 +81,12 @@ def deploy(arguments: argparse.Namespace) -> int:
     from neurodeploy.pipeline.settings import DeploySettings
 
     console = Console(arguments.json)
-    model = load_model(arguments.model, contract_options(arguments), strict=arguments.strict)
+    model = load_model(
+        arguments.model,
+        contract_options(arguments),
+        strict=arguments.strict,
+        **reading_options(arguments),
+    )
     if model.fixed is not None:
         raise InputError(
             f"{arguments.model}: is quantised already, and deploy starts from the float model; "

@@ -58,7 +58,7 @@ def complete(
         None if the words together make no contract; a finding says why.
     """
     if convention is not None:
-        for note in convention.notes:
+        for note in (f"source: {convention.source}", *convention.notes):
             findings.info(f"convention {convention.name}", note)
     merged: dict[str, Any] = {}
     for field in fields(Contract):
@@ -111,7 +111,7 @@ def _by_convention(
         return value
     if value is None:
         text = f"{name} = {preset!r} by convention {convention.name}"
-        findings.info(CONTRACT, text, convention.source, **{name: preset})
+        findings.info(CONTRACT, text, "", **{name: preset})
         return preset
     if getattr(options, name) is None:
         text = (

@@ -34,6 +34,8 @@ def inspect_file(
     profile: str | None = None,
     strict: bool = False,
     lava_quirks: bool = False,
+    convention: str | None = None,
+    repair: bool = False,
 ) -> Inspection:
     """Inspect a NIR file or a NET.h5.
 
@@ -47,7 +49,7 @@ def inspect_file(
         if profile is not None:
             raise InputError(f"{path}: a NET.h5 holds its own profile; drop --profile")
         return _inspect_network(path, lava_quirks)
-    graph, findings = read(path, options, strict=strict)
+    graph, findings = read(path, options, strict=strict, convention=convention, repair=repair)
     nodes = [
         (name, type(node).__name__, *map(list, graph.shapes[name]))
         for name, node in graph.nodes.items()

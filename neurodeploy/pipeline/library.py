@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError
 from neurodeploy.findings import Result
-from neurodeploy.graph import Contract, Graph
+from neurodeploy.graph import Contract, Graph, ReadLimits
 from neurodeploy.graph import read as read_graph
 from neurodeploy.network import (
     FixedPointNetwork,
@@ -36,13 +36,23 @@ from neurodeploy.robustness import RobustnessConfig
 __all__ = ["deploy", "from_nir", "load", "load_samples", "quantize", "read", "run", "to_nir"]
 
 
-def read(path: str | Path, **contract: Any) -> Graph:
-    """Read and check a NIR file.
+def read(
+    path: str | Path | Any,
+    *,
+    strict: bool = False,
+    convention: str | None = None,
+    repair: bool = False,
+    limits: ReadLimits | None = None,
+    **contract: Any,
+) -> Graph:
+    """Read and check a NIR file, or a ``nir.NIRGraph``.
 
     Parameters
     ----------
-    path : path
-        NIR file.
+    path : path or nir.NIRGraph
+        NIR file, or graph in memory.
+    strict, convention, repair, limits
+        As for ``neurodeploy.graph.read``.
     **contract
         Contract fields the file does not say, e.g. ``dt=1e-3``, ``steps=8`` (see
         ``neurodeploy.graph.Contract``).
@@ -56,7 +66,15 @@ def read(path: str | Path, **contract: Any) -> Graph:
     unknown = sorted(set(contract) - set(known))
     if unknown:
         raise InputError(f"read: unknown options {unknown}; known: {', '.join(known)}")
-    graph: Graph = read_graph(path, Contract(**contract)).value
+    result = read_graph(
+        path,
+        Contract(**contract),
+        strict=strict,
+        convention=convention,
+        repair=repair,
+        limits=limits,
+    )
+    graph: Graph = result.value
     return graph
 
 

@@ -66,6 +66,8 @@ def load_model(
     *,
     strict: bool = False,
     lava_quirks: bool = False,
+    convention: str | None = None,
+    repair: bool = False,
 ) -> Model:
     """Read a .nir file (float) or a NET.h5 (integers, with the float model it came from).
 
@@ -79,11 +81,17 @@ def load_model(
         Warnings of the NIR reader stop.
     lava_quirks : bool
         Accept integers that Lava takes but no chip holds.
+    convention, repair
+        As for ``graph.read``; only for NIR files.
     """
     path = Path(path)
     if path.suffix in (".h5", ".hdf5"):
+        if convention is not None or repair:
+            raise InputError(
+                f"{path}: a NET.h5 holds its contract and graph; drop --convention and --repair"
+            )
         return _load_fixed(path, options, lava_quirks)
-    graph, findings = read(path, options, strict=strict)
+    graph, findings = read(path, options, strict=strict, convention=convention, repair=repair)
     network, more = lower(graph)
     return Model(path.stem, network, None, (*findings, *more))
 
@@ -141,8 +149,8 @@ def _embedded_network(fixed: FixedPointNetwork) -> Network:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "embedded.nir"
         copy.write_bytes(fixed.nir_file)
-        graph, _ = read(copy, said)
-    network: Network = compose(lower(graph).value).value
+        # A graph reads its file again when it is lowered.
+        network: Network = compose(lower(read(copy, said).value).value).value
     return network
 
 
