@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from export_norse.made_graphs import affine, between, door, load, neuron, recurrent, spikes, tree
+from export_norse.made_graphs import (
+    DT,
+    affine,
+    between,
+    door,
+    load,
+    neuron,
+    recurrent,
+    spikes,
+    tree,
+)
 
 from neurodeploy.errors import ExportRefusedError
 from neurodeploy.export.norse_check import check_network
@@ -68,6 +78,26 @@ def test_a_spike_difference_says_step_and_membrane(tmp_path):
     assert "step 2, sample 0, neuron 1: 0 in place of 1 spikes" in text
     assert "1 of 8 entries differ" in text
     assert "0.75" in text
+
+
+def test_a_tie_is_said_to_be_one(tmp_path):
+    # v meets the threshold exactly at the first spike; 0.3 * 0.1 * 10 depends on the order.
+    equal, refusals = 0, []
+    for threshold in (0.1, 0.3, 0.7, 1.1, 1.3):
+        for steps in (3, 7, 10, 11, 13, 17, 19, 23):
+            node = {"type": "LIF", "tau": np.array([steps * DT]), "r": np.array([float(steps)]),
+                    "v_leak": np.zeros(1), "v_threshold": np.array([threshold])}  # fmt: skip
+            graph = load(between(node, (1,)), tmp_path)
+            try:
+                from_nir(graph, sample=np.full((1, 1, 1), threshold))
+                equal += 1
+            except ExportRefusedError as error:
+                refusals.append(str(error))
+            # The random stimulus meets no threshold.
+            assert from_nir(graph).check.spikes["x"] > 0
+    assert equal > 0
+    assert len(refusals) > 0
+    assert all("equal up to rounding" in text for text in refusals)
 
 
 def test_the_user_s_own_sample(graph):
