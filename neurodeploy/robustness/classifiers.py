@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from functools import lru_cache
@@ -92,20 +93,25 @@ def fingerprint(net: Network | FixedPointNetwork) -> str:
     """Return a content hash of ``net`` (SHA-256, hexadecimal)."""
     if isinstance(net, FixedPointNetwork):
         return network_hash(net)
-    header = {
+    header: dict[str, Any] = {
         "encoder": net.encoder.as_dict(),
         "readout": net.readout.as_dict(),
         "steps": net.steps,
-        "populations": [[p.name, p.kind] for p in net.populations],
-        "synapses": [[s.source, s.target] for s in net.synapses],
     }
+    arrays: dict[str, NDArray[Any]] = {}
+    parts: list[tuple[str, Any]] = [
+        *((f"populations/{i}", p) for i, p in enumerate(net.populations))
+    ]
+    for i, synapse in enumerate(net.synapses):
+        parts.append((f"synapses/{i}", synapse))
+        parts += [(f"synapses/{i}/{k}", operator) for k, operator in enumerate(synapse.operators)]
+    for place, part in parts:
+        # What a node is called in the graph changes no decision; a synapse's operators are parts.
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if isinstance(value, np.ndarray):
+                arrays[f"{place}/{field.name}"] = value
+            elif field.name not in ("nir_nodes", "node", "operators"):
+                header[f"{place}/{field.name}"] = value
     text = json.dumps(header, sort_keys=True).encode()
-    arrays: dict[str, NDArray[Any]] = {"header": np.frombuffer(text, dtype=np.uint8)}
-    for index, population in enumerate(net.populations):
-        for name in ("decay_v", "input_gain", "v_leak", "v_threshold", "v_reset", "v_init", "bias"):
-            arrays[f"populations/{index}/{name}"] = getattr(population, name)
-        if population.gain is not None:
-            arrays[f"populations/{index}/gain"] = population.gain
-    for index, synapse in enumerate(net.synapses):
-        arrays[f"synapses/{index}"] = synapse.weight
-    return content_hash(arrays)
+    return content_hash({**arrays, "header": np.frombuffer(text, dtype=np.uint8)})
