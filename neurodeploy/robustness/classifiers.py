@@ -100,7 +100,7 @@ def fingerprint(net: Network | FixedPointNetwork) -> str:
     }
     arrays: dict[str, NDArray[Any]] = {}
     parts: list[tuple[str, Any]] = [
-        *((f"populations/{i}", p) for i, p in enumerate(net.populations))
+        (f"populations/{i}", population) for i, population in enumerate(net.populations)
     ]
     for i, synapse in enumerate(net.synapses):
         parts.append((f"synapses/{i}", synapse))

@@ -98,10 +98,10 @@ def test_the_numbers_follow_from_the_files_alone(outcome, files):
     for source, key in ((graph, "float"), (net, "fixed")):
         scores = nd.run(source, images=test.images).scores()
         assert (decide(scores) == test.labels).mean() == facts["clean_accuracy"][key]
-    from neurodeploy.lowering import lower
+    from neurodeploy.lowering import compose, lower
 
     evidence = outcome.folder / "model.evidence.npz"
-    result = replay(evidence, float_net=lower(graph).value, fixed_net=net)
+    result = replay(evidence, float_net=compose(lower(graph).value).value, fixed_net=net)
     assert result.ok, result.differences
     for row in facts["robustness"]:
         again = result.rows[f"{row['perturbation']}/{row['radius_codes']}"]
