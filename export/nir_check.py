@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import nir
 import numpy as np
@@ -13,15 +14,19 @@ import torch
 from numpy.typing import NDArray
 
 from neurodeploy.errors import ExportRefusedError, InputError
-from neurodeploy.export.nir_reference import ReferenceRun, run_reference
+from neurodeploy.export.nir_plan import Plan
+from neurodeploy.export.nir_run import Recording, record_run
+from neurodeploy.export.nir_settle import TraceNode
 from neurodeploy.graph import read
 from neurodeploy.lowering import lower
 from neurodeploy.network import ConstantEncoder, Network, Population, Traces
 from neurodeploy.simulate import run_float
 
+FloatArray: TypeAlias = NDArray[np.float64]
+
 #: Largest distance from the threshold, as a share of it, that float32 rounding may explain.
 FLOAT32_MARGIN = 1e-5
-#: Largest difference of a read-out, as a share of the largest one; float64 sums differ by less.
+#: Largest difference of a value, as a share of the largest one; float64 sums differ by less.
 SCORE_TOLERANCE = 1e-9
 
 
@@ -46,6 +51,11 @@ class ExportCheck:
         lowest layer at that step); 0 without flips.
     mean_gain_error : mapping of node name to float
         Per DLIF node the share of its spike entries that a tool ignoring ``dlif_gain`` gets wrong.
+    value_difference : float
+        Largest difference of a membrane that does not spike, as a share of the largest value.
+    typed : bool
+        Whether ``nir.read`` accepts the file with its type checks, which know square kernels
+        without groups only.
     """
 
     samples: int
@@ -56,114 +66,132 @@ class ExportCheck:
     float32_flips: int
     first_flip_margin: float
     mean_gain_error: Mapping[str, float] = field(default_factory=dict)
+    value_difference: float = 0.0
+    typed: bool = True
 
 
-def check_export(
-    model: torch.nn.Module,
-    codes: NDArray[np.int32],
-    path: str | Path,
-    *,
-    steps: int,
-    encoder: ConstantEncoder,
-    name: str | None = None,
-) -> ExportCheck:
-    """Prove that the NIR file at ``path`` reproduces ``model`` on ``codes``.
+def check_file(plan: Plan, values: FloatArray, path: Path, name: str) -> ExportCheck:
+    """Prove that the NIR file at ``path`` reproduces the plan's model on ``values``.
 
-    The file is accepted by ``nir.read`` with its type checks, read by ``neurodeploy.graph``,
-    lowered and run in float64. Every spike of every layer must equal that of the model's own
-    modules in float64, and every first float32 flip must be within rounding of the threshold.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        As for ``to_nir``.
-    codes : int array [B, n] or [T, B, n]
-        Input codes.
-    path : path
-        The file.
-    steps, encoder
-        Steps per sample and the meaning of the codes. A model does not say all of this, and a
-        file that says something else would pass on its own terms.
-    name : str
-        What messages call the file, if not ``path``.
+    The file is read by ``nir.read`` and by ``neurodeploy.graph``, lowered and run in float64.
+    Every spike of every cell must equal that of the model's own modules in float64, every other
+    membrane and the read-out must agree to rounding, and every first float32 flip must be within
+    rounding of the threshold. How the file came about plays no part.
 
     Raises
     ------
     ExportRefusedError
         If anything differs.
     """
-    name = str(path) if name is None else name
-    network = _read_back(Path(path), name)
-    if (network.steps, network.encoder) != (steps, encoder):
-        raise ExportRefusedError(
-            f"{name}: refused: the file says {network.steps} steps and {network.encoder}, "
-            f"the model runs with {steps} steps and {encoder}"
-        )
-    traces = run_float(network, codes, record=("spikes", "v_pre"))
-    values = network.encoder.decode(codes)
-    if values.ndim == 2:
-        values = np.broadcast_to(values, (network.steps, *values.shape))
-    reference = run_reference(model, values, torch.float64)
+    typed, network = _read_back(path, name)
+    _require_contract(plan, network, name)
+    stimulus = plan.stimulus(values)
+    traces = run_float(network, stimulus, steps=plan.steps, record=("spikes", "v", "v_pre"))
+    wanted = record_run(plan.subject, values, plan.way, plan.asked_steps, torch.float64)
     spiking = [p for p in network.populations if p.kind == "lif"]
-    _compare_spikes(name, spiking, traces, reference)
-    difference = _compare_scores(name, traces, reference)
-    flips, margin = _float32_flips(
-        name, spiking, traces, run_reference(model, values, torch.float32)
-    )
+    nodes = _spiking_nodes(plan, spiking, name)
+    spikes = {p: _recorded(plan, nodes[p], wanted, name) > 0 for p in nodes}
+    _compare_spikes(name, {p.name: p for p in spiking}, traces, spikes)
+    away = _compare_values(plan, name, traces, wanted)
+    difference = _compare_scores(plan, name, traces, wanted)
+    single = record_run(plan.subject, values, plan.way, plan.asked_steps, torch.float32)
+    flips = {p: _recorded(plan, nodes[p], single, name) > 0 for p in nodes}
+    count, margin = _float32_flips(name, spiking, traces, flips)
     return ExportCheck(
-        samples=values.shape[1],
-        steps=values.shape[0],
-        compared=sum(s.size for s in reference.spikes),
+        samples=next(iter(spikes.values())).shape[1],
+        steps=plan.steps,
+        compared=sum(s.size for s in spikes.values()),
         mismatches=0,
         score_difference=difference,
-        float32_flips=flips,
+        float32_flips=count,
         first_flip_margin=margin,
-        mean_gain_error=_mean_gain_error(network, codes, traces),
+        mean_gain_error=_mean_gain_error(network, stimulus, plan.steps, traces),
+        value_difference=away,
+        typed=typed,
     )
 
 
-def _read_back(path: Path, name: str) -> Network:
+def _read_back(path: Path, name: str) -> tuple[bool, Network]:
+    typed = True
     try:
         nir.read(path)
-    except Exception as error:
-        # nir checks with bare asserts and ValueErrors; whatever it says, the file is unusable.
-        raise ExportRefusedError(
-            f"{name}: refused: nir.read with type checks does not accept it: {error}"
-        ) from error
+    except Exception:
+        typed = False
+        try:
+            nir.read(path, type_check=False)
+        except Exception as error:
+            # nir checks with bare asserts and ValueErrors; whatever it says, the file is unusable.
+            raise ExportRefusedError(
+                f"{name}: refused: nir.read does not accept it: {error}"
+            ) from error
     try:
         network: Network = lower(read(path).value).value
     except InputError as error:
         text = str(error).replace(str(path), name)
         raise ExportRefusedError(f"{name}: refused: cannot be read back: {text}") from error
-    return network
+    return typed, network
 
 
-def _spikes(traces: Traces, population: Population) -> NDArray[np.bool_]:
-    spikes: NDArray[np.bool_] = np.asarray(traces.records[f"{population.name}/spikes"]) > 0
+def _require_contract(plan: Plan, network: Network, name: str) -> None:
+    encoder = network.encoder
+    if (network.steps, encoder) != (plan.steps, plan.encoder):
+        raise ExportRefusedError(
+            f"{name}: refused: the file says {network.steps} steps and {encoder}, "
+            f"the model runs with {plan.steps} steps and {plan.encoder}"
+        )
+
+
+def _spiking_nodes(plan: Plan, spiking: list[Population], name: str) -> dict[str, TraceNode]:
+    nodes = {
+        node: plan.network.nodes[number]
+        for node, number in plan.built.neurons.items()
+        if not plan.kind(node).endswith("LI")
+    }
+    if {p.name for p in spiking} != set(nodes):
+        raise ExportRefusedError(
+            f"{name}: refused: the file has {len(spiking)} spiking layers, the model {len(nodes)}"
+            f" ({', '.join(sorted(p.name for p in spiking))}; {', '.join(sorted(nodes))})"
+        )
+    return nodes
+
+
+def _recorded(plan: Plan, node: TraceNode, recording: Recording, name: str) -> FloatArray:
+    """Return what a cell put out, [T, B, N]."""
+    calls = recording.calls.get(node.path, [])
+    if not node.calls or max(node.calls) >= len(calls):
+        raise ExportRefusedError(
+            f"{name}: refused: {node.path} was called {len(calls)} times on this sample, and not "
+            "when it was traced"
+        )
+    mine = [calls[call] for call in node.calls]
+    whole = np.concatenate(mine) if node.lead == 2 else np.stack(mine)
+    return whole.reshape(*whole.shape[:2], -1)
+
+
+def _spikes(traces: Traces, name: str) -> NDArray[np.bool_]:
+    spikes: NDArray[np.bool_] = np.asarray(traces.records[f"{name}/spikes"]) > 0
     return spikes
 
 
 def _compare_spikes(
-    name: str, spiking: list[Population], traces: Traces, reference: ReferenceRun
+    name: str,
+    populations: Mapping[str, Population],
+    traces: Traces,
+    wanted: Mapping[str, NDArray[np.bool_]],
 ) -> None:
-    if len(spiking) != len(reference.spikes):
-        raise ExportRefusedError(
-            f"{name}: refused: the file has {len(spiking)} spiking layers, "
-            f"the model {len(reference.spikes)}"
-        )
     lines = []
-    for population, wanted in zip(spiking, reference.spikes, strict=True):
-        found = _spikes(traces, population)
-        if found.shape != wanted.shape:
-            lines.append(f"{population.name}: shape {found.shape}, the model {wanted.shape}")
+    for node, expected in wanted.items():
+        found = _spikes(traces, node)
+        if found.shape != expected.shape:
+            lines.append(f"{node}: shape {found.shape}, the model {expected.shape}")
             continue
-        wrong = np.argwhere(found != wanted)
+        wrong = np.argwhere(found != expected)
         if len(wrong):
             t, sample, neuron = (int(i) for i in wrong[0])
-            v = float(traces.records[f"{population.name}/v_pre"][t, sample, neuron])
-            away = v - float(population.v_threshold[neuron])
+            v = float(traces.records[f"{node}/v_pre"][t, sample, neuron])
+            away = v - float(populations[node].v_threshold[neuron])
             lines.append(
-                f"{population.name}: {len(wrong)} of {wanted.size} spikes differ, first at step "
+                f"{node}: {len(wrong)} of {expected.size} spikes differ, first at step "
                 f"{t}, sample {sample}, neuron {neuron} (v - v_threshold {away:.2g} in the file)"
             )
     if lines:
@@ -173,12 +201,41 @@ def _compare_spikes(
         )
 
 
-def _compare_scores(name: str, traces: Traces, reference: ReferenceRun) -> float:
-    found, wanted = np.asarray(traces.scores(), dtype=np.float64), reference.scores
-    largest = max(float(np.abs(wanted).max()), np.finfo(np.float64).tiny)
-    difference = float("inf")
-    if found.shape == wanted.shape:
-        difference = float(np.abs(found - wanted).max()) / largest
+def _compare_values(plan: Plan, name: str, traces: Traces, wanted: Recording) -> float:
+    """Compare every membrane that does not spike; return the largest relative difference."""
+    largest = 0.0
+    for node, number in plan.built.neurons.items():
+        neuron = plan.network.nodes[number].neuron
+        if neuron is None or not neuron.kind.endswith("LI"):
+            continue
+        expected = _recorded(plan, plan.network.nodes[number], wanted, name)
+        key = f"{node}/v"
+        found = np.asarray(traces.records[key]) if key in traces.records else np.zeros(0)
+        difference = _difference(
+            found + neuron.origin.reshape(-1) if found.size else found, expected
+        )
+        if not difference <= SCORE_TOLERANCE:
+            raise ExportRefusedError(
+                f"{name}: refused: the membrane of {node} differs by {difference:.1e} of its "
+                f"largest value (limit {SCORE_TOLERANCE:.0e})"
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def _difference(found: FloatArray, wanted: FloatArray) -> float:
+    if found.shape != wanted.shape:
+        return float("inf")
+    largest = max(float(np.abs(wanted).max()), float(np.finfo(np.float64).tiny))
+    return float(np.abs(found - wanted).max()) / largest
+
+
+def _compare_scores(plan: Plan, name: str, traces: Traces, wanted: Recording) -> float:
+    found = plan.scores_as_the_model_gives_them(np.asarray(traces.scores(), dtype=np.float64))
+    expected = plan.scores_of_the_model(wanted.output)
+    difference = _difference(
+        found.reshape(expected.shape) if found.size == expected.size else found, expected
+    )
     if not difference <= SCORE_TOLERANCE:
         raise ExportRefusedError(
             f"{name}: refused: the read-out differs by {difference:.1e} of its largest value "
@@ -188,13 +245,13 @@ def _compare_scores(name: str, traces: Traces, reference: ReferenceRun) -> float
 
 
 def _float32_flips(
-    name: str, spiking: list[Population], traces: Traces, single: ReferenceRun
+    name: str,
+    spiking: list[Population],
+    traces: Traces,
+    single: Mapping[str, NDArray[np.bool_]],
 ) -> tuple[int, float]:
     """Count spikes that differ in float32; return the count and the largest first-flip margin."""
-    flipped = [
-        _spikes(traces, population) != spikes
-        for population, spikes in zip(spiking, single.spikes, strict=True)
-    ]
+    flipped = [_spikes(traces, p.name) != single[p.name] for p in spiking]
     largest = 0.0
     # Once a sample has flipped anywhere, its later flips are consequences.
     clean = np.ones(flipped[0].shape[1], dtype=np.bool_)
@@ -220,7 +277,7 @@ def _float32_flips(
 
 
 def _mean_gain_error(
-    network: Network, codes: NDArray[np.int32], traces: Traces
+    network: Network, stimulus: NDArray[Any], steps: int, traces: Traces
 ) -> dict[str, float]:
     """Return the share of wrong spikes per DLIF node where every gain is ignored."""
     dlif = [p for p in network.populations if p.gain is not None]
@@ -230,5 +287,11 @@ def _mean_gain_error(
         network,
         populations=tuple(dataclasses.replace(p, gain=None) for p in network.populations),
     )
-    approximate = run_float(without, codes, record=("spikes",))
-    return {p.name: float((_spikes(approximate, p) != _spikes(traces, p)).mean()) for p in dlif}
+    approximate = run_float(without, stimulus, steps=steps, record=("spikes",))
+    return {
+        p.name: float((_spikes(approximate, p.name) != _spikes(traces, p.name)).mean())
+        for p in dlif
+    }
+
+
+__all__ = ["FLOAT32_MARGIN", "SCORE_TOLERANCE", "ConstantEncoder", "ExportCheck", "check_file"]

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-import neurodeploy.export.nir as exporter
-from neurodeploy.errors import ExportRefusedError
+import neurodeploy.export.nir_settle as settling
+from neurodeploy.errors import ExportRefusedError, UnsupportedNodeError
 from neurodeploy.export.nir import check_export, to_nir
-from neurodeploy.export.nir_layers import SpikingLayer
 from neurodeploy.network import ConstantEncoder
 from neurodeploy.neurons import DLIFCell, LIFCell, SpikingSequence
+from neurodeploy.neurons.norse_parts import LIFBoxCell, LIFBoxParameters
+
+# isort: split
+from norse.torch.functional.lif_box import lif_box_feed_forward_step
 
 DT = 1e-3
 CODES = np.random.default_rng(0).integers(0, 256, (60, 8)).astype(np.int32)
@@ -108,17 +111,14 @@ def test_another_model_is_refused(exported):
 
 def spoil(monkeypatch, **changes):
     """Make the exporter misread every cell, as another tool's exporter does."""
-    honest = exporter.read_layers
+    honest = settling.read_neuron
 
     def misread(*arguments):
-        return [
-            dataclasses.replace(layer, **{k: f(getattr(layer, k)) for k, f in changes.items()})
-            if isinstance(layer, SpikingLayer)
-            else layer
-            for layer in honest(*arguments)
-        ]
+        neuron = honest(*arguments)
+        spoilt = {name: change(neuron.parameters[name]) for name, change in changes.items()}
+        return dataclasses.replace(neuron, parameters={**neuron.parameters, **spoilt})
 
-    monkeypatch.setattr(exporter, "read_layers", misread)
+    monkeypatch.setattr(settling, "read_neuron", misread)
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,29 @@ def test_a_refused_export_keeps_the_earlier_file(monkeypatch, exported):
     assert [path.name for path in exported.parent.iterdir()] == [exported.name]
 
 
-def test_a_module_that_does_more_than_it_says_is_refused(tmp_path):
+def test_a_hook_is_followed_like_any_code(tmp_path):
+    """It runs outside the module's own rule, so it is exported, or refused by name."""
     model = build()
-    model[1].register_forward_hook(lambda *_: None)
-    to_nir(model, CODES, tmp_path / "silent.nir", dt=DT)
     model[0].register_forward_hook(lambda module, inputs, output: output + 0.05)
-    with pytest.raises(ExportRefusedError, match="does not reproduce the model in float64"):
+    to_nir(model, CODES, tmp_path / "shift.nir", dt=DT)
+    graph = nir.read(tmp_path / "shift.nir")
+    plain = build()
+    to_nir(plain, CODES, tmp_path / "plain.nir", dt=DT)
+    assert set(graph.nodes) - set(nir.read(tmp_path / "plain.nir").nodes)
+    model[0].register_forward_hook(lambda module, inputs, output: output.abs())
+    with pytest.raises(UnsupportedNodeError, match=r"model.*: abs cannot be written to NIR"):
         to_nir(model, CODES, tmp_path / "net.nir", dt=DT)
+    assert not (tmp_path / "net.nir").exists()
+
+
+def test_a_cell_that_does_more_than_its_parameters_say_is_refused(tmp_path):
+    """The cell's class is known, its activation is not Norse's own: only the run can tell."""
+    cell = LIFBoxCell(LIFBoxParameters())
+    cell.activation = lambda x, state, p, dt: lif_box_feed_forward_step(1.1 * x, state, p, dt)
+    model = torch.nn.Sequential(build()[0], cell, torch.nn.Linear(12, 4))
+    with pytest.raises(ExportRefusedError, match="does not reproduce the model in float64"):
+        to_nir(model, 40 * CODES / 255, tmp_path / "net.nir", steps=6)
+    assert list(tmp_path.iterdir()) == []
 
 
 def tie_model(small):
