@@ -68,12 +68,13 @@ def write_portable_gain(
     steps: int | None = None,
     extra_channels: bool = True,
     binary_input: bool = False,
+    unit_r: bool = False,
 ) -> Result[PortableCheck]:
     """Write ``graph`` with its gain in a portable form, proven on ``values``, or write nothing.
 
     Parameters
     ----------
-    graph, form, bits, extra_channels, binary_input
+    graph, form, bits, extra_channels, binary_input, unit_r
         As for ``to_portable_gain``.
     path : path
         File to write; an existing one is replaced only when the proof holds.
@@ -89,7 +90,11 @@ def write_portable_gain(
     NeurodeployError
         As ``to_portable_gain``.
     """
-    options: dict[str, Any] = {"extra_channels": extra_channels, "binary_input": binary_input}
+    options: dict[str, Any] = {
+        "extra_channels": extra_channels,
+        "binary_input": binary_input,
+        "unit_r": unit_r,
+    }
     if binary_input and not np.isin(values, (0, 1)).all():
         raise InputError("binary_input: the stimulus holds values other than 0 and 1")
     portable, _ = to_portable_gain(graph, form, bits=bits, **options)
@@ -128,8 +133,10 @@ def check_portable_gain(
     if not isinstance(form, str) or not isinstance(bits, int):
         raise ExportRefusedError(f"{name}: refused: says no gain form and bits in its metadata")
     try:
-        binary = bool(entry.get("binary-input", False))
-        portable, _ = to_portable_gain(graph, form, bits=bits or 8, binary_input=binary)
+        binary, unit_r = (bool(entry.get(key)) for key in ("binary-input", "unit-r"))
+        portable, _ = to_portable_gain(
+            graph, form, bits=bits or 8, binary_input=binary, unit_r=unit_r
+        )
     except InputError as error:
         raise ExportRefusedError(f"{name}: refused: {error}") from error
     return _check(Path(path), portable, graph, values, steps, name)

@@ -16,9 +16,10 @@ from neurodeploy.graph.nodes import IF, LIF, CubaLIF, Node, Shape, Threshold, ar
 AND_THRESHOLD = 1.5
 #: A relay fires with its single input; a reset by subtraction then leaves a quarter.
 RELAY_THRESHOLD = 0.75
-#: tau / dt. Euler: the membrane forgets at once; a little above 1, since some tools refuse
-#: tau = dt. Exponential: short enough that 98 % is forgotten, so that 1 and 2 stay apart.
-EULER_STEPS = 1 + 2.0**-10
+#: tau / dt. Euler: the membrane forgets at once. A little above 1, since spikingjelly refuses
+#: tau = dt, also in float32; not more, since snnTorch wants r = tau / dt within 1e-5.
+#: Exponential: short enough that 98 % is forgotten, so that 1 and 2 stay apart.
+EULER_STEPS = 1 + 2.0**-20
 EXPONENTIAL_STEPS = 0.25
 
 

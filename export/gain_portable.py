@@ -14,6 +14,7 @@ from neurodeploy.export.gain_chain import ChainBuilder, sequential_path
 from neurodeploy.export.gain_graph import PORTABLE_KEY, GainGraph, gain_graph
 from neurodeploy.export.gain_layout import LAYOUT_SCHEMA, InputLayout
 from neurodeploy.export.gain_quantisation import NodeGain, quantise_gain
+from neurodeploy.export.gain_unit_r import with_unit_r
 from neurodeploy.export.gain_wiring import wire
 from neurodeploy.files import content_hash
 from neurodeploy.findings import Finding, Result
@@ -38,6 +39,8 @@ class PortableGain:
         B of the bit planes (0 in the form ``stimulus``).
     binary_input : bool
         Whether the input counts as spikes.
+    unit_r : bool
+        Whether r of LIF nodes was moved into the weights.
     sequential : bool
         Whether lines are carried along one path (else they join it from the side).
     gains : tuple of NodeGain
@@ -57,6 +60,7 @@ class PortableGain:
     form: str
     bits: int
     binary_input: bool
+    unit_r: bool
     sequential: bool
     gains: tuple[NodeGain, ...]
     layout: InputLayout
@@ -87,6 +91,7 @@ def to_portable_gain(
     bits: int = 8,
     extra_channels: bool = True,
     binary_input: bool = False,
+    unit_r: bool = False,
     measured: Measured | None = None,
 ) -> Result[PortableGain]:
     """Rewrite a graph whose DLIF nodes carry ``dlif_gain`` metadata into a portable form.
@@ -102,6 +107,8 @@ def to_portable_gain(
         False: refuse what needs more input channels than the graph has.
     binary_input : bool
         Every stimulus is 0 or 1, so ``bit-planes`` gates the input like any spike.
+    unit_r : bool
+        Move r of LIF nodes into the weights: Norse 1.1.0 drops it (snnTorch wants r = tau / dt).
     measured : Measured
         Written into the metadata.
 
@@ -119,7 +126,7 @@ def to_portable_gain(
             f"gain form {form!r} not known; choose {' or '.join(FORMS)} (the form metadata is what "
             "such a graph has already)"
         )
-    source = gain_graph(graph)
+    source = with_unit_r(gain_graph(graph)) if unit_r else gain_graph(graph)
     builder = PortableBuilder(source, binary_input=binary_input and form == "bit-planes")
     gains = tuple(_node_gains(builder, form, bits))
     path = sequential_path(source)
@@ -148,6 +155,7 @@ def to_portable_gain(
         form=form,
         bits=bits if form == "bit-planes" else 0,
         binary_input=builder.binary_input,
+        unit_r=unit_r,
         sequential=path is not None,
         gains=gains,
         layout=layout,
@@ -236,6 +244,7 @@ def _document(portable: PortableGain, measured: Measured | None) -> dict[str, An
         "form": portable.form,
         "bits": portable.bits,
         "binary-input": portable.binary_input,
+        "unit-r": portable.unit_r,
         **portable.layout.as_metadata(),
         "extra-channels": portable.layout.extra_channels,
         "and-neurons": portable.and_neurons,

@@ -28,6 +28,7 @@ from oracles import literal_graph
 
 from neurodeploy.export.gain_file import write_graph
 from neurodeploy.export.gain_forms import portable_stimulus, to_portable_gain
+from neurodeploy.graph.nodes import LIF
 
 
 def prove(graph, tmp_path, x, bits=8, form="bit-planes", words=None, busy=True, **options):
@@ -195,19 +196,19 @@ def test_without_a_linear_node_and_behind_a_delay(tmp_path):
     prove(graph_of(tmp_path / "graph.nir", nodes, edges), tmp_path, stimulus(rng, 6), bits=5)
 
 
-def convolutional(rng, path, padding=0):
+def convolutional(rng, path, padding, r):
     size = 8 + 2 * padding - 2
     nodes = ends((2, 8, 8), 4)
     nodes |= {
         "conv1": conv(rng, 3, 2, 3, (8, 8), padding),
-        "lif1": lif((3, size, size), gain(rng, 9)),
+        "lif1": lif((3, size, size), gain(rng, 9), r=r),
     }
     pooled = size // 2
     nodes |= {"pool": nir.AvgPool2d(*(np.array([k, k]) for k in (2, 2, 0)))}
     nodes |= {"conv2": conv(rng, 4, 3, 2, (pooled, pooled))}
-    nodes |= {"lif2": lif((4, pooled - 1, pooled - 1), gain(rng, 12))}
+    nodes |= {"lif2": lif((4, pooled - 1, pooled - 1), gain(rng, 12), r=r)}
     nodes |= {"flatten": nir.Flatten({"input": np.array([4, pooled - 1, pooled - 1])}, 0, -1)}
-    nodes |= {"affine": affine(rng, 9, 4 * (pooled - 1) ** 2), "lif3": lif(9, gain(rng, 7))}
+    nodes |= {"affine": affine(rng, 9, 4 * (pooled - 1) ** 2), "lif3": lif(9, gain(rng, 7), r=r)}
     nodes |= {"readout": affine(rng, 4, 9)}
     order = ("input", "conv1", "lif1", "pool", "conv2", "lif2", "flatten", "affine", "lif3")
     return graph_of(path, nodes, chain(*order, "readout", "output"))
@@ -216,8 +217,11 @@ def convolutional(rng, path, padding=0):
 @pytest.mark.parametrize("padding", [0, 1])
 def test_convolutions_pooling_and_flatten(tmp_path, padding):
     rng = np.random.default_rng(9)
-    graph = convolutional(rng, tmp_path / "graph.nir", padding)
-    portable, findings = prove(graph, tmp_path, stimulus(rng, (2, 8, 8), samples=4), bits=3)
+    graph = convolutional(rng, tmp_path / "graph.nir", padding, r=1.25)
+    x = stimulus(rng, (2, 8, 8), samples=4)
+    portable, findings = prove(graph, tmp_path, x, bits=3)
+    same, _ = prove(graph, tmp_path, x, bits=3, unit_r=True)
+    assert all((n.r == 1).all() for n in same.nodes.values() if isinstance(n, LIF))
     assert portable.layout.portable_shape[1:] == (8, 8)
     assert not portable.sequential
     assert "warning" in [f.severity for f in findings]
