@@ -49,7 +49,9 @@ _LARGEST = 2**40
 def build_node(raw: RawNode, findings: FindingList) -> Node | None:
     """Return the typed node; None, with findings, if it cannot be made."""
     node_type = NODE_TYPES.get(raw.kind)
-    if node_type is None:
+    if not raw.kind:
+        return None
+    if node_type is None or raw.kind == "NIRGraph":
         findings.error(
             node_at(raw.name),
             f"is of type {raw.kind!r}, which is not supported",

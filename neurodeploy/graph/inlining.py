@@ -54,6 +54,7 @@ def inline(raw: RawGraph, findings: FindingList) -> FlatGraph:
     for scope in raw.scopes.values():
         edges += _edges_of(raw, scope, findings)
     is_whole = len(edges) == sum(len(scope.edges) for scope in raw.scopes.values())
+    is_whole &= all(scope.is_whole for scope in raw.scopes.values())
     return FlatGraph(nodes, tuple(edges), kinds, is_whole)
 
 

@@ -207,7 +207,9 @@ class _Reader:
             if kind == "NIRGraph":
                 members[local] = flat
                 inner.append((flat, node))
-            elif kind is not None:
+            elif kind is None:
+                members[local] = RawNode(flat, "", {})
+            else:
                 members[local] = self.node(flat, kind, node)
         unknown = [
             key for key in group.members if key not in ("type", "nodes", "edges", "metadata")
@@ -219,7 +221,9 @@ class _Reader:
                 "private values belong into metadata",
                 raises=FileFormatError,
             )
-        return RawScope(name, members, self.edges(group, where), self.metadata(group, where))
+        edges = self.edges(group, where)
+        metadata = self.metadata(group, where)
+        return RawScope(name, members, edges or (), metadata, edges is not None)
 
     def named_groups(self, nodes: StoredGroup, where: str) -> list[tuple[str, StoredGroup]]:
         """Return the nodes of a graph. A group without a type is the first half of "a/b"."""
@@ -291,7 +295,8 @@ class _Reader:
             return None
         return str(read_text(self.file, item))
 
-    def edges(self, group: StoredGroup, where: str) -> tuple[tuple[str, str], ...]:
+    def edges(self, group: StoredGroup, where: str) -> tuple[tuple[str, str], ...] | None:
+        """Return the edges by local names; None, with a finding, if they cannot be read."""
         item = group.members.get("edges")
         if isinstance(item, StoredArray) and item.shape is not None and 0 in item.shape:
             return ()
@@ -300,7 +305,7 @@ class _Reader:
             self.findings.error(
                 where, "edges must be an N x 2 array of node names", raises=FileFormatError
             )
-            return ()
+            return None
         count = (item.shape or (0,))[0]
         if count > self.limits.max_edges:
             raise FileFormatError(
@@ -308,7 +313,7 @@ class _Reader:
                 f"(64 per node); {self.limits.how_to_raise('max_nodes')}"
             )
         rows = self.value(item, where, "edges")
-        return () if rows is BROKEN else tuple((str(a), str(b)) for a, b in rows)
+        return None if rows is BROKEN else tuple((str(a), str(b)) for a, b in rows)
 
     def metadata(self, group: StoredGroup, where: str) -> Mapping[str, Any]:
         item = group.members.get("metadata")

@@ -69,9 +69,9 @@ def read_nir_object(graph: Any, limits: ReadLimits, findings: FindingList) -> Ra
             names.add(flat)
             members[local] = flat
             inner.append((flat, node, depth + 1))
-        scopes[name] = RawScope(
-            name, members, _edges(scope, name, findings), _metadata(scope, name, findings)
-        )
+        edges = _edges(scope, name, findings)
+        metadata = _metadata(scope, name, findings)
+        scopes[name] = RawScope(name, members, edges or (), metadata, edges is not None)
         pending += reversed(inner)
     return RawGraph(scopes)
 
@@ -140,13 +140,13 @@ def _plain(value: Any, where: str, field: str, findings: FindingList) -> Any:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _edges(graph: Any, name: str, findings: FindingList) -> tuple[tuple[str, str], ...]:
+def _edges(graph: Any, name: str, findings: FindingList) -> tuple[tuple[str, str], ...] | None:
     try:
         return tuple((str(source), str(target)) for source, target in graph.edges)
     except (TypeError, ValueError) as error:
         where = node_at(name) if name else "graph"
         findings.error(where, f"edges must be pairs of node names: {error}", raises=FileFormatError)
-        return ()
+        return None
 
 
 def _metadata(node: Any, name: str, findings: FindingList) -> Mapping[str, Any]:

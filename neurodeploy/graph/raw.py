@@ -16,7 +16,10 @@ BROKEN: Final = object()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawNode:
-    """A node's type word and fields: numpy arrays, strings, ``BROKEN``, or None where unset."""
+    """A node's type word and fields: numpy arrays, strings, ``BROKEN``, or None where unset.
+
+    ``kind`` is empty where there is none; a finding says so.
+    """
 
     name: str
     kind: str
@@ -28,13 +31,15 @@ class RawNode:
 class RawScope:
     """One NIRGraph: its members by local name (a RawNode, or the name of a scope), and edges.
 
-    ``name`` is flat, and empty for the outermost graph; edges use local names.
+    ``name`` is flat, and empty for the outermost graph; edges use local names. ``is_whole`` is
+    False where the edges could not be read.
     """
 
     name: str
     members: Mapping[str, RawNode | str]
     edges: tuple[tuple[str, str], ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
