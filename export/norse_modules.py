@@ -82,7 +82,8 @@ class NeuronParameters(torch.nn.Module):
         super().__init__()
         self.method = surrogate
         self.alpha = alpha
-        self.reset_method = reset_method
+        if reset_method is not None:
+            self.reset_method = reset_method
         for name, value in values.items():
             self.register_buffer(name, torch.tensor(value, dtype=torch.float64))
 

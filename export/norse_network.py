@@ -201,7 +201,8 @@ class NorseNetwork(torch.nn.Module):
         return None if key is None else self.nodes[key]
 
     def _zero(self, name: str, x: Tensor, side: int) -> Tensor:
-        return x.new_zeros((x.shape[0], *self._shapes[name][side]))
+        # Not new_zeros: to_nir follows the plain function.
+        return torch.zeros((x.shape[0], *self._shapes[name][side]), dtype=x.dtype, device=x.device)
 
     def _check_input(self, x: Tensor) -> None:
         if x.ndim < 2 or tuple(x.shape[2:]) != self.input_shape or not x.shape[0]:
