@@ -142,8 +142,8 @@ def _run(
     from neurodeploy.simulate.node_values import NodeValues
 
     total = stimulus.steps + max(latency.values(), default=0)
+    on = _usable_device(device)
     with torch.inference_mode():
-        on = torch.device(device)
         ready = ready_network(net, torch.float64 if dtype == "float64" else torch.float32, on)
         nodes = NodeValues.of(ready, asked="y" in quantities)
         records = FloatRecords.allocate(ready, total, stimulus.batch, quantities, latency, nodes)
@@ -156,6 +156,17 @@ def _run(
             samples = slice(first, min(first + chunk, stimulus.batch))
             _run_chunk(ready, stimulus, records, samples, latency, nodes, fans, block)
     return records
+
+
+def _usable_device(name: str) -> torch.device:
+    """Return the device called ``name``; InputError where this machine has none."""
+    import torch
+
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch raises either
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device: {name!r} cannot be used: {reason}; choose cpu") from error
 
 
 def _run_chunk(

@@ -22,7 +22,7 @@ class NodeValues:
     """Finds the linear nodes and evaluates them, once a block has run.
 
     ``places`` gives for each node a connection and the place of its operator; empty where nobody
-    asked. Of several evaluations of a node the first is taken, late ones last.
+    asked. Where a node is evaluated several times, late or not, its own value is the same.
     """
 
     ready: ReadyNetwork
@@ -32,14 +32,10 @@ class NodeValues:
     def of(ready: ReadyNetwork, *, asked: bool) -> NodeValues:
         """Return the linear nodes of a network; none if nobody asked."""
         places: dict[str, tuple[Connection, int]] = {}
-        if asked:
-            found = [c for p in ready.net.populations for c in ready.into[p.name]]
-            late_fed = _late_fed(ready)
-            for is_late in (False, True):
-                for c in found:
-                    if (c.synapse.late or c.synapse.source in late_fed) == is_late:
-                        for place, operator in enumerate(c.synapse.operators):
-                            places.setdefault(operator.node, (c, place))
+        for p in ready.net.populations if asked else ():
+            for c in ready.into[p.name]:
+                for place, operator in enumerate(c.synapse.operators):
+                    places.setdefault(operator.node, (c, place))
         return NodeValues(ready, places)
 
     def sizes(self) -> dict[str, int]:

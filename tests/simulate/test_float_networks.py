@@ -233,6 +233,26 @@ def test_held_values_are_values_repeated_and_codes_are_decoded():
             np.testing.assert_array_equal(other.output, runs[0].output)
 
 
+def test_what_is_held_is_counted_at_every_step():
+    relay = stateless("r", "relay", [0.0, 1.0, 0.0])
+    gate = stateless("g", "threshold", [0.0, 0.0, -1.0], v_threshold=0.5)
+    synapses = (
+        Synapse("a", INPUT, "r", ()),
+        Synapse("b", "r", "g", (Dense("n", [[1.0, 0, 0], [0, 2, 3], [0, 0, 1]]),)),
+        Synapse("c", "g", "r", (Dense("m", np.ones((3, 3))),), late=True),
+    )
+    net = Network((relay, gate), synapses[:2], 3, ConstantEncoder(), Readout("g", "count"), 4)
+    counts = run_float(net, np.array([[1.0, 0, 0], [1, 0, 2]])).counts
+    assert counts["g/spikes"].tolist() == [8, 12]  # r sends 1 1 0 and 1 1 2
+    assert counts["b/operations"].tolist() == [8, 16]
+    assert run_float(net, np.array([[1.0, 0, 0]])).scores().tolist() == [[4, 4, 0]]
+    # Late: what g sent in the last step arrives nowhere.
+    net = replace(net, populations=(gate, relay), synapses=(
+        Synapse("d", INPUT, "g", ()), replace(synapses[2], source="g", target="r"),
+    ))  # fmt: skip
+    assert run_float(net, np.array([[1.0, 0, 0]])).counts["c/operations"].tolist() == [9]
+
+
 def test_a_long_chain_of_populations_and_a_long_cycle():
     # 3000 relays in a row, and the same closed to a ring by one late connection.
     count = 3000
@@ -300,6 +320,8 @@ def test_errors_name_what_is_wrong():
         run_float(net, np.ones((2, 1, 1)), steps=3)
     with pytest.raises(InputError, match="memory_bytes"):
         run_float(net, np.ones((2, 1, 1)), memory_bytes=0)
+    with pytest.raises(InputError, match="device: 'abacus' cannot be used"):
+        run_float(net, np.ones((2, 1, 1)), device="abacus")
     with pytest.raises(InputError, match=r"population p.*neuron 0 has zero"):
         run_float(one(lif("p", 1, v_threshold=0.0, spikes="multiple")), np.ones((2, 1, 1)))
     with pytest.raises(InputError, match="subtract-once"):
