@@ -10,6 +10,7 @@ from neurodeploy.cli.console import Console
 from neurodeploy.cli.options import (
     check_output,
     contract_options,
+    given_words,
     load_data,
     positive,
     quantities,
@@ -25,8 +26,8 @@ def inspect_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    """Show what is in a file; exit 1 if the profile cannot hold it."""
-    from neurodeploy.pipeline.inspection import inspect_file
+    """Show what is in a file; exit 2 if no command can use it, 1 if the profile cannot hold it."""
+    from neurodeploy.pipeline.inspection import inspect_file, is_assumption
 
     console = Console(arguments.json)
     inspection = inspect_file(
@@ -37,12 +38,20 @@ def inspect(arguments: argparse.Namespace) -> int:
         lava_quirks=arguments.lava_quirks,
         **reading_options(arguments),
     )
-    console.document(inspection.document)
+    errors = "\n  ".join(str(finding) for finding in inspection.stops)
+    stopped = f"{arguments.file}: {len(inspection.stops)} findings stop here:\n  {errors}"
+    ending = {"error": stopped, "exit_code": 2} if inspection.stops else {}
+    console.document({**inspection.document, **ending})
     for title, header, rows in inspection.tables:
         console.say(title)
         console.table(header, rows)
     for finding in inspection.findings:
-        console.say(f"  {finding}")
+        # Assumptions stand in the contract's table.
+        if finding not in inspection.stops and not is_assumption(finding):
+            console.say(f"  {finding}")
+    if inspection.stops:
+        console.note(f"error: {stopped}")
+        return 2
     if not inspection.fits:
         console.next_step("neurodeploy profiles")
         return 1
@@ -50,7 +59,10 @@ def inspect(arguments: argparse.Namespace) -> int:
         console.next_step(f"neurodeploy verify {arguments.file} --input DATA.npz --against lava")
     else:
         profile = arguments.profile or "loihi2"
-        console.next_step(f"neurodeploy quantize {arguments.file} --profile {profile} --out NET.h5")
+        words = " ".join(["", *given_words(arguments)])
+        console.next_step(
+            f"neurodeploy quantize {arguments.file} --profile {profile} --out NET.h5{words}"
+        )
     return 0
 
 

@@ -132,6 +132,18 @@ def contract_options(arguments: argparse.Namespace) -> Contract:
     return Contract(**given)
 
 
+def given_words(arguments: argparse.Namespace) -> list[str]:
+    """Return the words that say how to read a graph, as they were given."""
+    words = []
+    for name, _, _ in _CONTRACT:
+        value = getattr(arguments, name)
+        if value is not None:
+            text = ":".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
+            words += [f"--{name.replace('_', '-')}", text]
+    words += [] if arguments.convention is None else ["--convention", arguments.convention]
+    return [*words, "--repair"] if arguments.repair else words
+
+
 def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return how a NIR file is to be read, beside its contract."""
     return {"convention": arguments.convention, "repair": arguments.repair}

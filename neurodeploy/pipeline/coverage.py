@@ -112,11 +112,6 @@ def _row(node: str, status: Status, detail: str) -> dict[str, str]:
     return {"node": node, "status": status, "detail": detail}
 
 
-def fits(findings: tuple[Finding, ...]) -> bool:
-    """Whether nothing stands in the way."""
-    return not any(f.severity == "error" for f in findings)
-
-
 def by_status(rows: tuple[Mapping[str, Any], ...]) -> dict[str, int]:
     """Count nodes per status."""
     return {s: sum(r["status"] == s for r in rows) for s in ("exact", "approximate", "not")}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neurodeploy.errors import InputError, NeurodeployError
+from neurodeploy.errors import InputError
 from neurodeploy.findings import Finding
-from neurodeploy.graph import Contract, read
+from neurodeploy.graph import CONVENTIONS, Contract, Survey, option_name, survey
 from neurodeploy.network import check_legality, load_network, network_hash
-from neurodeploy.pipeline.model import model_from_graph, quantized
+from neurodeploy.pipeline.coverage import by_status, coverage_of
+from neurodeploy.pipeline.node_table import dead_text, node_rows, range_text
 from neurodeploy.quantization import describe_populations
 
 Table = tuple[str, Sequence[str], list[tuple[Any, ...]]]
@@ -19,12 +21,17 @@ Table = tuple[str, Sequence[str], list[tuple[Any, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Tables to print, the same as JSON, findings, and whether the chip (if any) can hold it."""
+    """Tables to print, the same as JSON, and findings.
+
+    ``fits``: whether the chip (if one is named) can hold it. ``stops``: the findings because of
+    which no command can use the file; empty if it can be used.
+    """
 
     document: dict[str, Any]
     tables: tuple[Table, ...]
     findings: tuple[Finding, ...]
     fits: bool
+    stops: tuple[Finding, ...] = ()
 
 
 def inspect_file(
@@ -37,58 +44,111 @@ def inspect_file(
     convention: str | None = None,
     repair: bool = False,
 ) -> Inspection:
-    """Inspect a NIR file or a NET.h5.
+    """Inspect a NIR file, broken or not, or a NET.h5.
 
     Raises
     ------
     InputError
-        If the file cannot be read; the message has all findings.
+        If a NET.h5 cannot be read, or is given options for NIR files.
     """
     path = Path(path)
     if path.suffix in (".h5", ".hdf5"):
         if profile is not None:
             raise InputError(f"{path}: a NET.h5 holds its own profile; drop --profile")
         return _inspect_network(path, lava_quirks)
-    graph, findings = read(path, options, strict=strict, convention=convention, repair=repair)
-    nodes = [
-        (name, type(node).__name__, *map(list, graph.shapes[name]))
-        for name, node in graph.nodes.items()
-    ]
-    contract = graph.contract.as_metadata()
+    found = survey(path, options, convention=convention, repair=repair)
+    stopping = ("error", "warning") if strict else ("error",)
+    stops = tuple(f for f in found.findings if f.severity in stopping)
+    nodes = node_rows(found.nodes, found.shapes)
+    contract = {} if found.contract is None else found.contract.as_metadata()
     document: dict[str, Any] = {
         "file": str(path),
         "kind": "nir",
-        "nodes": [
-            {"name": n, "type": t, "input_shape": i, "output_shape": o} for n, t, i, o in nodes
-        ],
-        "edges": [list(edge) for edge in graph.edges],
+        "nir_version": found.version,
+        "nodes": [*nodes, *_unread(found)],
+        "edges": [list(edge) for edge in found.edges],
         "contract": contract,
+        "usable": not stops,
     }
     tables: list[Table] = [
-        ("nodes", ("name", "type", "takes", "gives"), nodes),
-        ("contract", ("what", "value"), [(k, v) for k, v in contract.items()]),
+        ("nodes", ("name", "type", "takes", "gives", "numbers", "ranges", "dead"), _rows(document)),
+        (
+            "contract",
+            ("what", "value", "from", "option"),
+            _contract_rows(found, options, convention),
+        ),
     ]
+    findings = found.findings
     fits = True
-    if profile is not None:
-        more, lacking = _on_chip(graph, path.stem, profile)
-        findings = (*findings, *lacking)
-        fits = not any(f.severity == "error" for f in lacking)
+    if profile is not None and found.graph is not None and not stops:
+        covered = coverage_of(found.graph, path.stem, profile)
+        findings = (*findings, *(f for f in covered.findings if f not in findings))
+        fits = not any(f.severity == "error" for f in covered.findings)
         document["profile"], document["fits"] = profile, fits
-        if more:
-            document["populations"] = more
-            rows = [(p["name"], p["kind"], p["size"], p["latency"]) for p in more]
+        document["coverage"] = {"nodes": list(covered.nodes), "count": by_status(covered.nodes)}
+        rows: list[tuple[Any, ...]] = [
+            (r["node"], r["status"], r["detail"] or "-") for r in covered.nodes
+        ]
+        tables.append(("coverage of " + profile, ("node", "held", "how"), rows))
+        if covered.model is not None:
+            populations = describe_populations(covered.model.require_fixed())
+            document["populations"] = populations
+            rows = [(p["name"], p["kind"], p["size"], p["latency"]) for p in populations]
             tables.append(("on " + profile, ("population", "kind", "neurons", "latency"), rows))
     document["findings"] = [f.as_dict() for f in findings]
-    return Inspection(document, tuple(tables), tuple(findings), fits)
+    return Inspection(document, tuple(tables), findings, fits, stops)
 
 
-def _on_chip(graph: Any, name: str, profile: str) -> tuple[list[dict[str, Any]], list[Finding]]:
-    """Quantise without data; what stops it becomes an error finding."""
-    try:
-        model = quantized(model_from_graph(graph, name), profile)
-    except NeurodeployError as error:
-        return [], [Finding("error", f"profile {profile}", str(error))]
-    return describe_populations(model.require_fixed()), list(model.findings)
+def is_assumption(finding: Finding) -> bool:
+    """Whether a finding says that a word of the contract was assumed."""
+    return finding.where == "contract" and finding.what.endswith("is assumed")
+
+
+def _contract_rows(
+    found: Survey, options: Contract, convention: str | None
+) -> list[tuple[Any, ...]]:
+    """Return every word of the contract with where it came from."""
+    if found.contract is None:
+        return []
+    assumed = {name for f in found.findings if is_assumption(f) for name in f.numbers}
+    preset = {} if convention is None else CONVENTIONS[convention].fields
+    rows = []
+    for field in dataclasses.fields(Contract):
+        value = getattr(found.contract, field.name)
+        if getattr(options, field.name) is not None:
+            origin = "option"
+        elif field.name in assumed:
+            origin = "assumed"
+        elif value is not None and preset.get(field.name) == value:
+            origin = f"convention {convention}"
+        else:
+            origin = "-" if value is None else "file"
+        rows.append((field.name, "-" if value is None else value, origin, option_name(field.name)))
+    return rows
+
+
+def _unread(found: Survey) -> list[dict[str, Any]]:
+    """Return the nodes that could not be built, by name and type alone."""
+    return [
+        {"name": name, "type": kind, "input_shape": None, "output_shape": None}
+        for name, kind in found.kinds.items()
+        if name not in found.nodes
+    ]
+
+
+def _rows(document: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            n["name"],
+            n["type"],
+            n["input_shape"] or "?",
+            n["output_shape"] or "?",
+            n.get("parameters", "?"),
+            range_text(n) if "ranges" in n else "",
+            dead_text(n) if "ranges" in n else "",
+        )
+        for n in document["nodes"]
+    ]
 
 
 def _inspect_network(path: Path, lava_quirks: bool) -> Inspection:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.graph import Graph
 from neurodeploy.graph.nodes import Node, array_fields
 
 
@@ -35,11 +34,6 @@ def dead_text(entry: Mapping[str, Any]) -> str:
     dead = entry["dead_rows"], entry["dead_columns"]
     words = [f"{n} {what}" for n, what in zip(dead, ("rows", "columns"), strict=True) if n]
     return ", ".join(words)
-
-
-def parameter_count(graph: Graph) -> int:
-    """Return the number of parameters of a graph."""
-    return sum(a.size for node in graph.nodes.values() for a in array_fields(node).values())
 
 
 def _entry(name: str, node: Node, shapes: Any) -> dict[str, Any]:
