@@ -123,7 +123,8 @@ def _contract_rows(
             origin = f"convention {convention}"
         else:
             origin = "-" if value is None else "file"
-        rows.append((field.name, "-" if value is None else value, origin, option_name(field.name)))
+        option = "-" if field.name == "source_tool" else option_name(field.name)
+        rows.append((field.name, "-" if value is None else value, origin, option))
     return rows
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from small_models import N_OUT, write_data, write_model
@@ -381,3 +382,69 @@ def test_comparing_runs_of_different_input_warns(files, network, capsys):
     capsys.readouterr()
     call("compare", files["dir"] / "of-test.npz", files["dir"] / "of-train.npz")
     assert "different input" in capsys.readouterr().err
+
+
+def test_inspect_says_where_every_contract_word_comes_from(tmp_path, capsys):
+    model = write_model(tmp_path / "net.nir", metadata=False)
+    given = ("--dt", "1e-3", "--steps", "6", "--convention", "snntorch")
+    # The convention's own dt is 1e-4; the option beats it.
+    assert call("inspect", model, *given) == 0
+    output = capsys.readouterr().out
+    words = {line.split()[0]: line.split() for line in output.splitlines() if "--" in line}
+    assert words["dt"][1:3] == ["0.001", "option"]
+    assert words["reset"][1:4] == ["subtract-late", "convention", "snntorch"]
+    assert words["readout_kind"][2] == "assumed"
+    assert "is assumed" not in output
+    # The command to run next reads the graph in the same way.
+    assert output.rstrip().endswith("--dt 0.001 --steps 6 --convention snntorch")
+
+
+def test_inspect_shows_a_broken_graph_with_all_that_is_wrong(tmp_path, capsys):
+    model = write_model(tmp_path / "net.nir")
+    with h5py.File(model, "a") as file:
+        nodes = file["node/nodes"]
+        nodes["lif1/tau"][0] = -1.0
+        nodes["affine1/weight"][0, 0] = np.nan
+        nodes["odd/type"] = "Wobble"
+    assert call("inspect", model, "--json") == 2
+    output = capsys.readouterr()
+    document = json.loads(output.out)
+    assert document["exit_code"] == 2
+    assert document["usable"] is False
+    assert {"odd", "lif1", "affine1"} <= {n["name"] for n in document["nodes"]}
+    for words in ("Wobble", "tau", "NaN"):
+        assert words in output.err
+    assert "Traceback" not in output.err
+
+
+def test_inspect_counts_dead_rows_and_says_what_the_chip_rounds(tmp_path, capsys):
+    model = write_model(tmp_path / "net.nir")
+    with h5py.File(model, "a") as file:
+        weight = file["node/nodes/affine1/weight"]
+        weight[0] = 0.0
+        weight[:, 1] = 0.0
+    assert call("inspect", model, "--profile", "loihi2", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    affine = next(n for n in document["nodes"] if n["name"] == "affine1")
+    assert (affine["dead_rows"], affine["dead_columns"]) == (1, 1)
+    coverage = {row["node"]: row for row in document["coverage"]["nodes"]}
+    assert coverage["affine1"]["status"] == "approximate"
+    assert "weights" in coverage["affine1"]["detail"]
+    assert coverage["input"]["status"] == "exact"
+    assert document["coverage"]["count"]["not"] == 0
+
+
+def test_a_sequence_runs_without_labels_or_steps(files, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    from neurodeploy.graph import read
+
+    network = read(files["model"]).value
+    n = int(np.prod(network.shapes[network.input_name][1]))
+    np.savez(tmp_path / "x.npz", x=rng.random((9, 3, n)))
+    out = tmp_path / "traces.npz"
+    assert call("run", files["model"], "--input", tmp_path / "x.npz", "--backend", "float",
+                "--record", "spikes,v,y", "--out", out) == 0  # fmt: skip
+    traces = Traces.load(out)
+    assert traces.output.shape[:2] == (9, 3)
+    assert any(key.endswith("/y") for key in traces.records)
+    assert isinstance(traces.meta["findings"], list)
