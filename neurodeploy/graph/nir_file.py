@@ -261,7 +261,10 @@ class _Reader:
         kind = self.text(item)
         if kind is None:
             self.findings.error(where, "its type is not a string", raises=FileFormatError)
-        return kind
+        elif not kind:
+            self.findings.error(where, "its type is empty", raises=FileFormatError)
+        # An empty word would be taken for a node that has been refused already.
+        return kind or None
 
     def node(self, name: str, kind: str, group: StoredGroup) -> RawNode:
         where = node_at(name)
