@@ -132,8 +132,6 @@ def _plain(value: Any, where: str, field: str, findings: FindingList) -> Any:
     except (TypeError, ValueError, RuntimeError) as error:
         findings.error(where, f"{field}: cannot be made an array: {error}")
         return BROKEN
-    if array.dtype.kind in "SU":
-        return str(array.reshape(-1)[0]) if array.size == 1 else BROKEN
     if array.dtype.kind not in "biuf":
         findings.error(where, f"{field}: has the type {array.dtype}; numbers are needed")
         return BROKEN
