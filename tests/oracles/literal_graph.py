@@ -123,6 +123,8 @@ class _Run:
             for n, node in graph.nodes.items()
             if node["type"] == "Delay"
         }
+        # Distance counts from the outermost Input; nested ones only hand on.
+        self.inputs = [n for n in self.nodes if self.nodes[n]["type"] == "Input" and "/" not in n]
         self.feedback = self.find_feedback()
         self.late = functools.cache(self.late)
         self.remembered = {}
@@ -148,19 +150,16 @@ class _Run:
     def find_feedback(self):
         """Return the pairs (sender, receiver) of populations whose connection is one step late."""
         edges = [(s, t) for t in self.nodes for s in self.sources[t]]
-        # The Input of a nested graph has a source: distance counts from the outermost one.
-        distance = dict.fromkeys(self.nodes, np.inf)
-        distance |= {
-            n: 0 for n, k in self.nodes.items() if k["type"] == "Input" and not self.sources[n]
-        }
+        distance = dict.fromkeys(self.nodes, np.inf) | dict.fromkeys(self.inputs, 0)
         for _ in self.nodes:
             for s, t in edges:
                 distance[t] = min(distance[t], distance[s] + (t in self.populations))
         now = [(s, t) for s, t in edges if not self.waits(t)]
-        stateless = [e for e in now if all(self.nodes[n]["type"] not in STATEFUL for n in e)]
+        neurons = (*STATEFUL, "Threshold")
+        between = [e for e in now if all(self.nodes[n]["type"] not in neurons for n in e)]
         for n in self.nodes:
-            if n in reachable(n, stateless):
-                raise ValueError(f"a cycle through {n} has no state")
+            if n in reachable(n, between):
+                raise ValueError(f"a cycle through {n} holds no neuron")
         after = {n: reachable(n, now) for n in self.populations}
         return {
             (p, q)
@@ -200,12 +199,14 @@ class _Run:
             return self.delayed(name, t)
         if name in self.populations:
             return self.step(name, self.arriving(name, name, t), t)
-        if not self.sources[name]:
+        if name in self.inputs:
             return self.x[t]
         return layer(self.nodes[name], self.arriving(name, by, t))
 
     def arriving(self, name, by, t):
-        """Return the sum over the edges into ``name``."""
+        """Return the sum over the edges into ``name``; nothing arrives where there is none."""
+        if not self.sources[name]:
+            return np.zeros((self.x.shape[1], *self.shape_taken(name)), self.dtype)
         return sum(self.seen(source, by, t) for source in self.sources[name])
 
     def delayed(self, name, t):
@@ -218,13 +219,20 @@ class _Run:
 
     def zero(self, name):
         """Return zeros of the shape of the node's output."""
-        node = self.nodes[name]
-        for key in ("r", "threshold", "delay"):
-            if key in node:
-                return np.zeros((self.x.shape[1], *node[key].shape), self.dtype)
-        if not self.sources[name]:
-            return np.zeros_like(self.x[0])
-        return 0 * layer(node, self.zero(self.sources[name][0]))
+        if name in self.populations or name in self.inputs:
+            return np.zeros((self.x.shape[1], *self.shape_taken(name)), self.dtype)
+        sources = self.sources[name]
+        taken = self.zero(sources[0]) if sources else self.arriving(name, None, 0)
+        return 0 * layer(self.nodes[name], taken)
+
+    def shape_taken(self, name):
+        """Return the shape of the input of a node that tells it."""
+        node, kind = self.nodes[name], self.nodes[name]["type"]
+        if kind in ("Affine", "Linear"):
+            return (*node["weight"].shape[:-2], node["weight"].shape[-1])
+        if name in self.populations or kind == "Scale":
+            return max((node[key].shape for key in node if key in REAL), key=len)
+        return tuple(int(n) for n in np.ravel(node["shape"]))
 
     # -- neurons ---------------------------------------------------------------------------------
 
@@ -235,7 +243,7 @@ class _Run:
         if kind == "Threshold":
             self.decide(x, node["threshold"], x)
             return layer(node, x)
-        if "dlif_gain" in node.get("metadata", {}):
+        if kind in SPIKING and "dlif_gain" in node.get("metadata", {}):
             gain = np.ravel(node["metadata"]["dlif_gain"]["values"]).astype(self.dtype)
             x = x * gain[min(t, len(gain) - 1)]
         if kind in ("CubaLI", "CubaLIF"):

@@ -42,7 +42,7 @@ def random_graph(rng, *, exact, size=7):
         x = rng.integers(-1, 4, x_shape).astype(float)
     else:
         x = rng.normal(0.5, 1, x_shape)
-    said = {key for key in words if rng.random() < 0.3}
+    said = [key for key in words if rng.random() < 0.3]
     document = {key.replace("_", "-"): words[key] for key in said}
     if said:
         tree["metadata"] = {"neurodeploy": {"schema": 1, **document}}
@@ -355,7 +355,7 @@ def write_tree(group, tree, strings=None, compression=None):
     for key, value in tree.items():
         if isinstance(value, dict):
             write_tree(group.create_group(key), value, strings, compression)
-        elif key == "edges":
+        elif key == "edges" and isinstance(value, list):
             width = max((len(name.encode()) for edge in value for name in edge), default=1)
             names = [[name.encode() for name in edge] for edge in value]
             group.create_dataset(key, data=np.array(names, strings or f"S{width}").reshape(-1, 2))

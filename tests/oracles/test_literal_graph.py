@@ -238,9 +238,9 @@ def test_a_delay_of_nothing_and_more_is_cut_like_a_neuron():
     assert result.outputs["a"][:, 0].T.tolist() == [[1, 2, 4, 8], [0, 1, 1, 2]]
 
 
-def test_a_cycle_without_state_has_no_meaning():
-    graph = chain(("w", affine(1, 0)), ("t", full("Threshold", threshold=0)), edges=[("t", "w")])
-    with pytest.raises(ValueError, match="no state"):
+def test_a_cycle_without_a_neuron_has_no_meaning():
+    graph = chain(("w", affine(1, 0)), ("v", affine(1, 0)), edges=[("v", "w")])
+    with pytest.raises(ValueError, match="no neuron"):
         run(graph, line([1]), {"dt": 1.0})
 
 
@@ -262,6 +262,13 @@ def test_distance_counts_from_the_outermost_input():
     result = run(from_tree({"nodes": nodes, "edges": edges}), line([1, 0, 0]), {"dt": 1.0})
     assert flat(result.outputs["a"]) == [1, 2, 5]
     assert flat(result.outputs["sub/cell"]) == [1, 3, 8]
+
+
+def test_a_node_that_nothing_reaches_runs_on_its_bias():
+    graph = chain(("a", full("I", r=1)))
+    graph.nodes["w"] = affine(5, 3)
+    graph.edges.append(("w", "a"))
+    assert flat(run(graph, line([1, 0]), {"dt": 1.0}).outputs["a"]) == [4, 7]
 
 
 def test_nested_graphs():
