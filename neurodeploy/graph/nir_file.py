@@ -97,7 +97,9 @@ def read_nir_file(
                 },
             )
             _check_expansion(tree, path.stat().st_size, where, limits)
-            return _Reader(opened, where, limits, findings).graph(tree), FileOrigin(where, digest)
+            return _Reader(opened, where, limits, findings).graph(tree), FileOrigin(
+                str(path.absolute()), digest
+            )
     except FileFormatError:
         raise
     except _DAMAGE as error:
