@@ -4,7 +4,8 @@ Gate lines that go straight from the input to deep layers make nodes with two wa
 executor behind Norse's importer (nirtorch 2.6) runs such a node as soon as it meets it, with last
 step's value of what it has not met yet. So where a graph is one path, the lines are carried along
 it: every linear node passes them on, and every population has relay neurons, which fire with their
-line. Each gated layer becomes two: AND neurons, then the layer.
+line and are equal to their neighbours where that can be. Each gated layer becomes two: AND neurons,
+then the layer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ import numpy as np
 
 from neurodeploy.export.gain_graph import GAIN_KEY, GainGraph, fresh_name
 from neurodeploy.export.gain_layout import Block, InputLayout, factor_number, trimmed
-from neurodeploy.export.gain_neuron import and_layer, can_relay, with_relays
+from neurodeploy.export.gain_neuron import (
+    AND_RELAY_WEIGHT,
+    and_neuron,
+    can_relay,
+    with_relays,
+)
 from neurodeploy.export.gain_quantisation import FloatArray, NodeGain
 from neurodeploy.graph.nodes import Affine, Input, Linear, Node
 
@@ -138,39 +144,40 @@ class ChainBuilder:
             kept = sorted(segment.bias_lines.union(later))
             source = self._gate(segment, source, carried, kept)
             weights, carried = [weight for _, weight in segment.planes], kept
-        if not segment.linears and (weights != [1.0] or carried != later):
+        node = self.nodes[segment.neuron]
+        metadata = {key: value for key, value in node.metadata.items() if key != GAIN_KEY}
+        node = dataclasses.replace(node, metadata=metadata)
+        node, strength = with_relays(node, len(later), self.graph.contract)
+        self.nodes[segment.neuron] = node
+        self.relay_neurons += len(later)
+        direct = weights == [1.0] and carried == later and strength == 1
+        if not segment.linears and not direct:
             names.insert(0, fresh_name(f"{segment.neuron}_sum", set(self.nodes)))
             self.nodes[names[0]] = Linear(np.eye(self.graph.shapes[segment.neuron][0][0]))
             self.edges.append((names[0], segment.neuron))
         self.edges.append((source, names[0]))
         for name in names[:-1]:
-            out = later if name == names[-2] else carried
+            last = name == names[-2]
+            out = dict.fromkeys(later, strength) if last else dict.fromkeys(carried, 1.0)
             self.nodes[name] = _widened(self.nodes[name], segment, weights, carried, out)
-            weights, carried = [1.0], out
-        node = self.nodes[segment.neuron]
-        metadata = {key: value for key, value in node.metadata.items() if key != GAIN_KEY}
-        node = dataclasses.replace(node, metadata=metadata)
-        self.nodes[segment.neuron] = with_relays(node, len(later), self.graph.contract)
-        self.relay_neurons += len(later)
+            weights, carried = [1.0], list(out)
 
     def _gate(self, segment: Segment, source: str, carried: list[int], kept: list[int]) -> str:
         """Put AND neurons behind ``source``: its spikes once per plane, then the lines kept."""
         size = self.graph.shapes[source][1][0]
         count = len(segment.planes) * size
         weight = np.zeros((count + len(kept), size + len(carried)))
-        gates = np.zeros(count + len(kept), dtype=np.int64)
         for number, (line, _) in enumerate(segment.planes):
             rows = slice(number * size, (number + 1) * size)
-            weight[rows, :size] = np.eye(size)
+            weight[rows, :size] = np.eye(size) * (AND_RELAY_WEIGHT if line is None else 1)
             if line is not None:
                 weight[rows, size + carried.index(line)] = 1
-                gates[rows] = 1
         for row, line in enumerate(kept, start=count):
-            weight[row, size + carried.index(line)] = 1
+            weight[row, size + carried.index(line)] = AND_RELAY_WEIGHT
         spread = fresh_name(f"{source}_spread", set(self.nodes))
         self.nodes[spread] = Linear(weight)
         name = fresh_name(f"{source}_and", set(self.nodes))
-        self.nodes[name] = and_layer(gates, self.graph.contract)
+        self.nodes[name] = and_neuron((len(weight),), self.graph.contract)
         self.edges += [(source, spread), (spread, name)]
         self.and_neurons += count
         self.relay_neurons += len(kept)
@@ -184,10 +191,15 @@ def _bias(node: Node) -> FloatArray:
 
 
 def _widened(
-    node: Node, segment: Segment, weights: list[float], carried: list[int], out: list[int]
+    node: Node,
+    segment: Segment,
+    weights: list[float],
+    carried: list[int],
+    out: dict[int, float],
 ) -> Node:
     """Return a linear node that takes one copy of its input per weight, and passes lines on.
 
+    ``out`` are the lines passed on, each times its number.
     Its bias becomes weights of the lines whose factor it must follow.
     """
     bias = _bias(node)
@@ -202,8 +214,8 @@ def _widened(
     rows, columns = matrix.shape[0], matrix.shape[1] * len(weights)
     wide = np.zeros((rows + len(out), columns + len(carried)))
     wide[:rows, :columns] = np.hstack([matrix * weight for weight in weights])
-    for row, line in enumerate(out, start=rows):
-        wide[row, columns + carried.index(line)] = 1
+    for row, (line, strength) in enumerate(out.items(), start=rows):
+        wide[row, columns + carried.index(line)] = strength
     if not bias.any():
         return Linear(wide, metadata=node.metadata)
     for line, weight in varying:

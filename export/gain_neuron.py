@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neurodeploy.errors import ContractError
 from neurodeploy.graph.contract import Contract
@@ -14,7 +13,9 @@ from neurodeploy.graph.nodes import IF, LIF, CubaLIF, Node, Shape, Threshold, ar
 
 #: Between 1 (a spike or the gate) and 2 (both).
 AND_THRESHOLD = 1.5
-#: A relay fires with its single input; a reset by subtraction then leaves a quarter.
+#: What a relay beside AND neurons is given: as much as a spike and a gate.
+AND_RELAY_WEIGHT = 2.0
+#: Threshold of relays that are unlike their neighbours: a reset by subtraction leaves a quarter.
 RELAY_THRESHOLD = 0.75
 #: tau / dt. Euler: the membrane forgets at once. A little above 1, since spikingjelly refuses
 #: tau = dt, also in float32; not more, since snnTorch wants r = tau / dt within 1e-5.
@@ -54,14 +55,6 @@ def and_neuron(shape: Shape, contract: Contract) -> LIF:
     )
 
 
-def and_layer(gates: NDArray[np.int64], contract: Contract) -> LIF:
-    """Return AND neurons where ``gates`` [N] is 1, and relays where it is 0."""
-    node = and_neuron(gates.shape, contract)
-    return dataclasses.replace(
-        node, v_threshold=np.where(gates > 0, AND_THRESHOLD, RELAY_THRESHOLD)
-    )
-
-
 def can_relay(node: Node, contract: Contract) -> bool:
     """Whether neurons of the node's kind can pass on 0 and 1.
 
@@ -72,17 +65,28 @@ def can_relay(node: Node, contract: Contract) -> bool:
     return isinstance(node, (LIF, CubaLIF, Threshold)) and contract.reset != "subtract-late"
 
 
-def with_relays(node: Node, count: int, contract: Contract) -> Node:
-    """Return the population with ``count`` relay neurons behind its own."""
+def with_relays(node: Node, count: int, contract: Contract) -> tuple[Node, float]:
+    """Return the population with ``count`` relay neurons behind its own, and what feeds a relay.
+
+    A line that is 1 must enter a relay with that weight. Where the neurons are all alike and go to
+    v_reset, the relays are like them: spikingjelly and snnTorch read no others. Such a neuron
+    fires whenever its input is large enough, and never without one.
+    """
     if not count:
-        return node
+        return node, 1.0
+    weight = _weight_that_fires(node, contract)
+    if weight is not None:
+        alike: dict[str, Any] = {
+            key: np.concatenate([value, np.full(count, value.flat[0], value.dtype)])
+            for key, value in array_fields(node).items()
+        }
+        return dataclasses.replace(node, **alike), weight
     tau = _short_tau(contract)
-    per_step = 1.0 if contract.if_unit == "step" else 1 / float(contract.dt or 1)
     relay = {
         "tau": tau,
         "tau_syn": tau,
         "tau_mem": tau,
-        "r": per_step if isinstance(node, IF) else 1.0,
+        "r": 1 / _if_step(contract) if isinstance(node, IF) else 1.0,
         "w_in": 1.0,
         "v_leak": 0.0,
         "v_reset": 0.0,
@@ -93,7 +97,40 @@ def with_relays(node: Node, count: int, contract: Contract) -> Node:
         key: np.concatenate([np.asarray(value, np.float64), np.full(count, relay[key])])
         for key, value in array_fields(node).items()
     }
-    return dataclasses.replace(node, **longer)
+    return dataclasses.replace(node, **longer), 1.0
+
+
+def _weight_that_fires(node: Node, contract: Contract) -> float | None:
+    """Return an input at which a neuron of the node always fires, or None if there is none.
+
+    None, too, if it could fire without an input: where a reset leaves something above v_reset, or
+    where it rests above its threshold. A current (CubaLIF) would outlive its input.
+    """
+    if not isinstance(node, (LIF, IF)) or contract.reset != "value":
+        return None
+    if contract.v_min not in (None, "none"):
+        return None
+    if any((value != value.flat[0]).any() for value in array_fields(node).values()):
+        return None
+    threshold, reset = float(node.v_threshold.flat[0]), float(node.v_reset.flat[0])
+    leak = float(node.v_leak.flat[0]) if isinstance(node, LIF) else 0.0
+    per_input = 1.0 if contract.input_gain == "one" else float(node.r.flat[0])
+    if contract.input_gain != "one":
+        per_input *= _if_step(contract) if isinstance(node, IF) else _decay(node, contract)
+    if not (threshold > max(0.0, reset, leak) and per_input > 0):
+        return None
+    # Membrane at least -(|v_reset| + |v_leak|) before; twice what is needed, in a round number.
+    needed = 2 * (threshold + abs(reset) + 2 * abs(leak)) / per_input
+    return float(2.0 ** np.ceil(np.log2(needed)))
+
+
+def _decay(node: LIF, contract: Contract) -> float:
+    share = float(contract.dt or 1) / float(node.tau.flat[0])
+    return 1 - float(np.exp(-share)) if contract.decay == "exponential" else share
+
+
+def _if_step(contract: Contract) -> float:
+    return 1.0 if contract.if_unit == "step" else float(contract.dt or 1)
 
 
 def _short_tau(contract: Contract) -> float:

@@ -28,7 +28,7 @@ from oracles import literal_graph
 
 from neurodeploy.export.gain_file import write_graph
 from neurodeploy.export.gain_forms import portable_stimulus, to_portable_gain
-from neurodeploy.graph.nodes import LIF
+from neurodeploy.graph.nodes import LIF, array_fields
 
 
 def prove(graph, tmp_path, x, bits=8, form="bit-planes", words=None, busy=True, **options):
@@ -85,6 +85,10 @@ def test_two_layers(tmp_path, bits, bias):
     targets = [target for _, target in portable.edges]
     assert portable.sequential
     assert len(targets) == len(set(targets)) == len(portable.nodes) - 1
+    # Populations of equal neurons stay so: snnTorch and spikingjelly read no others.
+    for node in portable.nodes.values():
+        if isinstance(node, LIF):
+            assert all(np.ptp(value) == 0 for value in array_fields(node).values())
 
 
 def test_more_bits_are_closer(tmp_path):

@@ -85,7 +85,7 @@ TAMPERED = {
     "AND becomes OR": put(f"{AND}/v_threshold", set_one(np.s_[:], 0.5)),
     "AND never fires": put(f"{AND}/v_threshold", set_one(np.s_[:9], 2.5)),
     "AND remembers": put(f"{AND}/tau", set_one(np.s_[:], 3e-3)),
-    "relay never fires": put("node/nodes/lif1/v_threshold", set_one(-1, 1.5)),
+    "relay never fires": put("node/nodes/lif1/v_threshold", set_one(-1, 1e9)),
     "a gate connected to another bit": put(
         "node/nodes/lif1_spread/weight", lambda w: np.hstack([w[:, :9], np.roll(w[:, 9:], 1, 1)])
     ),
