@@ -113,7 +113,8 @@ def _check_delay(
         return
     if contract.dt is None:
         return
-    steps = delay / contract.dt
+    with np.errstate(over="ignore"):  # infinitely many steps are refused below
+        steps = delay / contract.dt
     if steps.max() * delay.size > max_elements:
         text = (
             f"delay {delay.max():g} s of {delay.size} values is {steps.max():g} steps long; "

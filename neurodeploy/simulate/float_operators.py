@@ -46,9 +46,11 @@ def _matrix(operator: Dense, dtype: type[np.floating[Any]]) -> LinearMap:
     bias = None if operator.bias is None else operator.bias.astype(dtype)
 
     def apply(x: Tensor) -> Tensor:
-        y = x.numpy() @ across
-        if bias is not None:
-            y += bias
+        # Numbers beyond the float type become infinite without a word, as everywhere in torch.
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = x.numpy() @ across
+            if bias is not None:
+                y += bias
         return torch.from_numpy(y)
 
     return apply
