@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import nir
@@ -28,16 +28,19 @@ def linear_arrays(parameters: Mapping[str, Any], with_bias: bool) -> tuple[Float
     return weight, array(bias)
 
 
-def pattern_matrix(pattern: Pattern, width: int) -> FloatArray:
-    """Return the matrix [inputs, width] that reads a source of ``width`` values as ``pattern``."""
-    if pattern.feature.size * width > _MOST_ENTRIES:
+def pattern_matrix(patterns: Sequence[Pattern], width: int) -> FloatArray:
+    """Return the matrix [inputs, width] that adds up a source of ``width`` values as read."""
+    size = patterns[0].feature.size
+    if size * width > _MOST_ENTRIES:
         raise UnsupportedNodeError(
-            f"model: a rearrangement of {width} values into {pattern.feature.size} would need a "
-            "matrix of more than 50 million entries"
+            f"model: a rearrangement of {width} values into {size} would need a matrix of more "
+            "than 50 million entries"
         )
-    matrix = np.zeros((pattern.feature.size, width))
-    rows = np.flatnonzero(pattern.feature >= 0)
-    matrix[rows, pattern.feature[rows]] = pattern.factor[rows]
+    matrix = np.zeros((size, width))
+    for pattern in patterns:
+        rows = np.flatnonzero(pattern.feature >= 0)
+        # A row reads one value per pattern, so no place is met twice here.
+        matrix[rows, pattern.feature[rows]] += pattern.factor[rows]
     return matrix
 
 
@@ -51,7 +54,7 @@ def flatten_axes(given: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, 
     return None
 
 
-def channel_factor(
+def channel_choice(
     pattern: Pattern, taken: tuple[int, ...], given: tuple[int, ...]
 ) -> nir.NIRNode | None:
     """Return a 1x1 convolution that chooses whole channels, or None if the pattern does not."""
@@ -67,14 +70,57 @@ def channel_factor(
     weight = np.zeros((taken[0], given[0]))
     rows = np.flatnonzero(chosen >= 0)
     weight[rows, chosen[rows]] = factor[rows, 0]
-    axes = len(given) - 1
-    one: Any = (1,) * axes
-    zero: Any = (0,) * axes
-    kernel = weight.reshape(*weight.shape, *one)
-    bias = np.zeros(taken[0])
+    return plain_conv(given[1:], weight.reshape(*weight.shape, *(1,) * (len(given) - 1)))
+
+
+def plain_conv(
+    size: tuple[int, ...],
+    weight: FloatArray,
+    bias: FloatArray | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> nir.NIRNode:
+    """Return a Conv1d or Conv2d on inputs of ``size``; by default stride 1 and no padding."""
+    axes = weight.ndim - 2
+    default: dict[str, Any] = {
+        "stride": (1,) * axes,
+        "padding": (0,) * axes,
+        "dilation": (1,) * axes,
+        "groups": 1,
+    }
+    held = default | dict(parameters or {})
+    bias = np.zeros(weight.shape[0]) if bias is None else bias
+    padding = held["padding"]
     if axes == 1:
-        return nir.Conv1d(int(given[1]), kernel, 1, 0, 1, 1, bias)
-    return nir.Conv2d((int(given[1]), int(given[2])), kernel, one, zero, one, 1, bias)
+        return nir.Conv1d(
+            input_shape=int(size[0]),
+            weight=weight,
+            stride=int(held["stride"][0]),
+            padding=padding if isinstance(padding, str) else int(padding[0]),
+            dilation=int(held["dilation"][0]),
+            groups=int(held["groups"]),
+            bias=bias,
+        )
+    return nir.Conv2d(
+        input_shape=(int(size[0]), int(size[1])),
+        weight=weight,
+        stride=tuple(held["stride"]),
+        padding=padding if isinstance(padding, str) else tuple(padding),
+        dilation=tuple(held["dilation"]),
+        groups=int(held["groups"]),
+        bias=bias,
+    )
+
+
+def diagonal(shape: tuple[int, ...], scale: FloatArray, shift: FloatArray) -> nir.NIRNode:
+    """Return a node that multiplies every channel (first axis) by a factor and adds a shift."""
+    if len(shape) == 1:
+        return nir.Affine(weight=np.diag(scale), bias=shift)
+    if len(shape) not in (2, 3):
+        raise UnsupportedNodeError(
+            f"model: values of shape {shape_text(shape)}; NIR has 1 to 3 axes"
+        )
+    weight = scale.reshape(-1, 1, *(1,) * (len(shape) - 1))
+    return plain_conv(shape[1:], weight, shift, {"groups": shape[0]})
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

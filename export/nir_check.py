@@ -56,6 +56,8 @@ class ExportCheck:
     typed : bool
         Whether ``nir.read`` accepts the file with its type checks, which know square kernels
         without groups only.
+    silent : tuple of str
+        Spiking nodes that never fired on the sample: of them the proof says little.
     """
 
     samples: int
@@ -68,6 +70,7 @@ class ExportCheck:
     mean_gain_error: Mapping[str, float] = field(default_factory=dict)
     value_difference: float = 0.0
     typed: bool = True
+    silent: tuple[str, ...] = ()
 
 
 def check_file(plan: Plan, values: FloatArray, path: Path, name: str) -> ExportCheck:
@@ -108,6 +111,7 @@ def check_file(plan: Plan, values: FloatArray, path: Path, name: str) -> ExportC
         mean_gain_error=_mean_gain_error(network, stimulus, plan.steps, traces),
         value_difference=away,
         typed=typed,
+        silent=tuple(node for node, fired in spikes.items() if not fired.any()),
     )
 
 

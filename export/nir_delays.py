@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from neurodeploy.lowering.feedback import strong_components
@@ -13,7 +13,10 @@ LaggedEdge: TypeAlias = tuple[str, str, int]
 
 
 def edges_without_delay(
-    populations: Mapping[str, bool], edges: Sequence[LaggedEdge], start: str
+    populations: Mapping[str, bool],
+    edges: Sequence[LaggedEdge],
+    start: str,
+    delayed: Collection[str] = (),
 ) -> frozenset[LaggedEdge]:
     """Return the lagging edges that can be ordinary ones: the cycle rule makes them one step late.
 
@@ -25,8 +28,10 @@ def edges_without_delay(
         All edges.
     start : str
         The input node.
+    delayed : collection of str
+        Nodes whose late edges need a Delay whatever the rule says.
     """
-    plain = {edge for edge in edges if edge[2] == 1}
+    plain = {edge for edge in edges if edge[2] == 1 and edge[0] not in delayed}
     while True:
         wrong = _contradicting(populations, edges, plain, start)
         if not wrong:

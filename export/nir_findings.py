@@ -27,6 +27,9 @@ def export_findings(plan: Plan, check: ExportCheck, widened: bool) -> list[Findi
         text = f"a tool that ignores dlif_gain gets {100 * share:.2f} % of the spikes wrong"
         remedy = "run the file with a tool that knows dlif_gain, such as neurodeploy"
         found.append(Finding("info", f"node {name!r}", text, remedy, {"mean_gain_error": share}))
+    for name in check.silent:
+        text = "never fires on the sample, so the check says little about it"
+        found.append(Finding("warning", f"node {name!r}", text, "give a sample that makes it fire"))
     found += _readout_findings(plan)
     if widened:
         text = (

@@ -52,6 +52,8 @@ CREATES: dict[str, Callable[..., Any]] = {
     "empty_like": lambda func, args, kwargs: torch.zeros_like(*args, **_without_memory(kwargs)),
     "new_empty": lambda func, args, kwargs: args[0].new_zeros(*args[1:], **kwargs),
 }
+#: Functions that take no more than shape and type from a tensor.
+LIKE = words("zeros_like ones_like full_like new_zeros new_ones new_full new_tensor")
 RULES: dict[str, Rule] = {}
 
 

@@ -97,9 +97,11 @@ def ways_to_run(
         layouts: list[Layout] = ["time-first", "batch-first", "held"]
         if by_step:
             layouts = ["time-first", "held"]
-            if steps is not None and shape[0] != steps:
+            if steps is None:
+                layouts = ["time-first"]
+            elif shape[0] != steps:
                 layouts = ["held"]
-        if len(shape) == 2 or (type(subject.module) is SpikingSequence and len(shape) == 2):
+        if len(shape) == 2:
             layouts = ["held"]
         elif type(subject.module) is SpikingSequence:
             layouts = ["time-first"]

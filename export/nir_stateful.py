@@ -69,7 +69,7 @@ def _call_cell(
     site.calls.append(tracer.calls.get(path, 0))
     tracer.calls[path] = tracer.calls.get(path, 0) + 1
     tag = tracer.recorder.feed_cell(site, signal, kind.lead, path)
-    out, state = tracer.quietly(forward, *args, **kwargs)
+    out, state = tracer.quietly(tracer.inside, path, forward, *args, **kwargs)
     if tuple(out.shape) != tuple(tag.shape):
         raise UnsupportedNodeError(
             f"{path}: gives shape {tuple(out.shape)} for an input of {tuple(x.shape)}"

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from neurodeploy.errors import NeurodeployError, UnsupportedNodeError
 from neurodeploy.export.nir_linear import DESCRIPTIONS
-from neurodeploy.export.nir_operations import CREATES, RANDOM, RULES, words
+from neurodeploy.export.nir_operations import CREATES, LIKE, RANDOM, RULES, words
 from neurodeploy.export.nir_signal import Opaque, Signal, Tag, constant
 from neurodeploy.export.nir_sites import Operation, Recorder
 
@@ -138,7 +138,7 @@ class Tracer(TorchFunctionMode):
             return self._opaque(func(*args, **kwargs), f"{name} draws random numbers")
         if name in CREATES:
             return CREATES[name](func, args, kwargs)
-        if name in _QUESTIONS or (not tags and not _of_zeros(name, args, kwargs)):
+        if name in _QUESTIONS or name in LIKE or (not tags and not _of_zeros(name, args, kwargs)):
             return func(*args, **kwargs)
         unreadable = next((t for t in tags if isinstance(t, Opaque)), None)
         if unreadable is not None:
