@@ -11,6 +11,13 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def example(call):
+    """The README's only Python block with this call."""
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (block,) = [b for b in blocks if call in b]
+    return block
+
+
 def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
     from neurodeploy.errors import MissingComponentError
     from neurodeploy.export import lava
@@ -23,14 +30,25 @@ def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
     model = write_model(tmp_path / "net.nir")
     write_data(tmp_path / "train.npz", 1, model=model)
     write_data(tmp_path / "test.npz", 2, model=model)
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 1
-    exec(compile(blocks[0], "README.md", "exec"), {})  # noqa: S102
+    exec(compile(example("nd.deploy("), "README.md", "exec"), {})  # noqa: S102
     agreement, verdict = capsys.readouterr().out.strip().split("\n")[:2]
     assert float(agreement) > 0.8
     assert verdict
     assert (tmp_path / "results" / "report.html").exists()
     assert (tmp_path / "net.h5").exists()
+
+
+def test_the_norse_example_runs(tmp_path, monkeypatch):
+    import torch
+
+    import neurodeploy.neurons.norse_parts  # noqa: F401  (imports Norse without its warnings)
+
+    torch.manual_seed(0)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(example("nd.from_nir("), "README.md", "exec"), names)  # noqa: S102
+    assert (tmp_path / "norse.nir").exists()
+    assert names["module"](names["sample"]).sum() > 0
 
 
 def test_commands_and_files_that_the_readme_names_exist():
