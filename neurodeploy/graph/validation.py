@@ -115,7 +115,7 @@ def _check_delay(
         return
     with np.errstate(over="ignore"):  # infinitely many steps are refused below
         steps = delay / contract.dt
-    if steps.max() * delay.size > max_elements:
+    if steps.max() > max_elements / delay.size:
         text = (
             f"delay {delay.max():g} s of {delay.size} values is {steps.max():g} steps long; "
             f"the limit is {max_elements} values in all"
@@ -152,5 +152,5 @@ def _check_gain(name: str, node: Node, findings: FindingList) -> None:
     elif not np.isfinite(values).all() or (values <= 0).any():
         text = f"dlif_gain is {values.min():g}..{values.max():g}; gains must be positive and finite"
         findings.error(where, text, "train with a non-negative gain")
-    elif entry.get("after", "last") != "last":
-        findings.error(where, f"dlif_gain after {entry['after']!r} is not supported; use 'last'")
+    elif not isinstance(after := entry.get("after", "last"), str) or after != "last":
+        findings.error(where, f"dlif_gain after {after!r} is not supported; use 'last'")
