@@ -88,6 +88,15 @@ def read_out(graph, traces, oracle):
     return np.cumsum(sent, axis=0) if traces.meta["readout"]["kind"] == "sum" else sent
 
 
+def rounds_nowhere(literal, case, oracle):
+    """Whether more digits change nothing, so that every order of summing gives the same."""
+    if np.finfo(np.longdouble).nmant <= np.finfo(float).nmant:
+        return False
+    wide = literal_graph.run(literal, case.x, case.words, dtype=np.longdouble)
+    pairs = [(wide.outputs, oracle.outputs), (wide.v, oracle.v)]
+    return all(np.array_equal(a[name], b[name]) for a, b in pairs for name in b)
+
+
 def useful(graph):
     """Return the nodes with a way to the Output; the reader leaves out the others, with a warning."""
     (door,) = (n for n in graph.nodes if graph.nodes[n]["type"] == "Output" and "/" not in n)
@@ -96,7 +105,7 @@ def useful(graph):
 
 
 def check(seed, folder, *, exact):
-    """Compare one random graph; return its features, firing rates and whether a decision was tied."""
+    """Compare one random graph; return its features, firing rates, exactness, and ties."""
     where = f"seed {seed}, exact {exact}"
     rng = np.random.default_rng(seed)
     case = random_graph(rng, exact=exact)
@@ -104,6 +113,7 @@ def check(seed, folder, *, exact):
     write(path, case.tree, rng)
     literal = literal_graph.load(path)
     oracle = literal_graph.run(literal, case.x, case.words)
+    exact = exact and rounds_nowhere(literal, case, oracle)
     try:
         with time_limit():
             graph, traces = run_file(path, case.options, case.x)
@@ -119,26 +129,27 @@ def check(seed, folder, *, exact):
         assert not wrong, where
         assert agree(traces.output, read_out(graph, traces, oracle), exact=exact), where
     fires = [n for n in oracle.v if literal.nodes[n]["type"] in literal_graph.SPIKING]
-    return case.features, [(oracle.outputs[n] > 0).mean() for n in fires], tied
+    return case.features, [(oracle.outputs[n] > 0).mean() for n in fires], exact, tied
 
 
 def campaign(seeds, folder):
-    """Check one graph per seed, exact and real ones in turn, and that they covered what they should."""
-    features, rates, tied = Counter(), [], Counter()
+    """Check one graph per seed, exact and real ones in turn; return what they covered."""
+    features, rates, ties, kinds = Counter(), [], Counter(), Counter()
     for seed in seeds:
-        exact = seed % 2 == 0
-        found, some, tie = check(seed, folder, exact=exact)
+        found, some, exact, tied = check(seed, folder, exact=seed % 2 == 0)
         features.update(map(str, found))
         rates += some
-        tied[exact] += tie
+        kinds[exact] += 1
+        ties[exact] += tied
     rates = np.array(rates)
     # Neurons work: neither silent nor always firing.
     assert 0.15 < rates.mean() < 0.7
     assert (rates == 0).mean() < 0.25
     assert (rates == 1).mean() < 0.1
     # Exact graphs meet their thresholds, and real ones hardly ever.
-    assert tied[True] > 0.02 * len(seeds)
-    assert tied[False] < 0.01 * len(seeds)
+    assert kinds[True] > 0.45 * len(seeds) or np.finfo(np.longdouble).nmant <= 52
+    assert ties[True] > 0.02 * kinds[True]
+    assert ties[False] < 0.01 * len(seeds)
     return features
 
 
@@ -191,7 +202,7 @@ def compare_accepted(where, path, case, graph, traces):
     said = literal.metadata.get("neurodeploy", {})
     words = {k.replace("-", "_"): v for k, v in said.items() if isinstance(v, str | float | int)}
     try:
-        oracle = literal_graph.run(literal, case.x, {**case.options, **words})
+        oracle = literal_graph.run(literal, case.x, {**words, **case.options})
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeWarning):
         return
     # The reader may take values of another shape in order, with a warning; numpy stretches them.

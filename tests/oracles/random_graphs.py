@@ -115,7 +115,7 @@ class _Builder:
                 edges.append((self.pick(*same).name, name))
                 self.features.add("residual")
             ports.append(_Port(name, source.shape, out, kind in NEURONS))
-        for k in range(int(self.rng.choice([0, 0, 1, 2]))):
+        for k in range(int(self.rng.choice([0, 1, 1, 2]))):
             self.back(nodes, edges, ports, style, len(ports) + k)
         last = ports[-1]
         door = self.pick("output", "out", "zz")
@@ -159,7 +159,7 @@ class _Builder:
             if len(shape) > 1:
                 way.append({"type": "Flatten", "start_dim": 0, "end_dim": -1})
                 shape = (int(np.prod(shape)),)
-            way.append(self.matrix(self.pick("Affine", "Linear"), shape, target.taken[0]))
+            way.append(self.matrix(self.pick("Affine", "Affine", "Linear"), shape, target.taken[0]))
         elif bridge and shape == target.taken:
             way.append({"type": "Scale", "scale": self.real(shape, -0.5, 0.75)})
         elif shape != target.taken:
@@ -334,7 +334,7 @@ class _Builder:
             node["v_threshold"] = self.real(shape, 0.25, 1.25)
             if self.chance(0.7):
                 node["v_reset"] = self.real(shape, -0.75, 0.125)
-        if kind == "LIF" and self.chance(0.25):
+        if kind in ("IF", "LIF", "CubaLIF") and self.chance(0.15):
             values = self.real((int(self.rng.integers(1, self.steps + 3)),), 0.25, 2)
             node["metadata"] = {"dlif_gain": {"values": values.astype(float), "after": "last"}}
             self.features.add("gain")
