@@ -32,7 +32,15 @@ MAX_NAME = 512
 #: Group levels of a file beside those of nested graphs: metadata, names with slashes.
 _SPARE_LEVELS = 32
 #: What h5py and HDF5 raise for damaged files.
-_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, OverflowError, MemoryError)
+_DAMAGE = (
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,12 +68,8 @@ def read_text(file: h5py.File, item: StoredArray) -> Any:
     dataset = h5py.Dataset(handle)
     if item.shape == ():
         return _decoded(dataset[()])
-    # Strings lie in a heap where many entries may share one long string: read few at a time.
     rows = item.shape[0]
-    block = rows
-    if item.dtype.kind == "O":
-        per_row = max(1, math.prod(item.shape[1:]))
-        block = max(1, MAX_TEXT_BYTES // (max(file.id.get_filesize(), 1) * per_row))
+    block = _rows_at_once(file, handle, item)
     parts: list[Array] = []
     total = 0
     for start in range(0, rows, block):
@@ -87,6 +83,30 @@ def read_text(file: h5py.File, item: StoredArray) -> Any:
     result = np.empty(len(flat), dtype=object)
     result[:] = flat
     return result.reshape(item.shape)
+
+
+def _rows_at_once(file: h5py.File, dataset: h5d.DatasetID, item: StoredArray) -> int:
+    """Return how many rows of a text dataset can be read without more than MAX_TEXT_BYTES.
+
+    Strings of variable length lie in a heap, where many entries may share one long string.
+    """
+    shape = item.shape or (1,)
+    rows, per_row = shape[0], max(1, math.prod(shape[1:]))
+    if item.dtype is None or item.dtype.kind != "O" or rows == 0:
+        return max(1, rows)
+    offset = dataset.get_offset()
+    if offset is not None and 0 not in shape:
+        # An entry begins with its length: four bytes, little-endian.
+        with open(file.filename, "rb") as plain:
+            plain.seek(offset)
+            entries = np.frombuffer(plain.read(dataset.get_storage_size()), np.uint8)
+        lengths = entries.reshape(rows * per_row, -1)[:, :4].copy().view("<u4")
+        total = int(lengths.sum(dtype=np.int64))
+        if total > MAX_TEXT_BYTES:
+            raise FileFormatError(f"holds strings of {total} bytes; the limit is {MAX_TEXT_BYTES}")
+        return rows
+    file_bytes = max(1, int(file.id.get_filesize()))
+    return max(1, MAX_TEXT_BYTES // (file_bytes * per_row))
 
 
 def _decoded(value: Any) -> str:

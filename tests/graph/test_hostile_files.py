@@ -242,7 +242,18 @@ def test_edges_that_share_one_long_name_are_refused(path):
     one = bytes(content[offset : offset + 16])
     content[offset : offset + 16 * 4000] = one * 4000
     path.write_bytes(bytes(content))
-    refused(path, "strings of more than")
+    refused(path, "holds strings of")
+
+
+def test_chunked_edges_that_share_one_long_name_are_refused(path):
+    good(path)
+    with h5py.File(path, "r+") as file:
+        del file["node/edges"]
+        edges = file.create_dataset("node/edges", (2000, 2), h5py.string_dtype(), chunks=(2000, 2))
+        edges[0, 0] = "x" * 2**20
+        one = edges.id.read_direct_chunk((0, 0))[1][:16]
+        edges.id.write_direct_chunk((0, 0), one * 4000)
+    refused(path, "holds strings of")
 
 
 def test_ten_thousand_nodes_are_refused_with_the_way_to_read_them(path):
