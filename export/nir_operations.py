@@ -1,223 +1,39 @@
-"""What torch functions do to the tags of a traced run.
+"""Arithmetic, read-outs over time and linear functions in a traced run.
 
-Functions not named here have no counterpart in NIR: their results are opaque.
+Functions without a rule have no counterpart in NIR: their results are opaque.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from neurodeploy.errors import UnsupportedNodeError
-from neurodeploy.export import nir_linear
+from neurodeploy.export import nir_layouts, nir_linear
+from neurodeploy.export.nir_rules import RULES, Rule, changed, named, rule
 from neurodeploy.export.nir_signal import (
     Largest,
     Opaque,
     Shown,
     Signal,
-    Tag,
     added,
-    joined,
     moved,
-    padded,
     scaled,
     summed,
     unbound,
-    written,
 )
 
 if TYPE_CHECKING:
     from neurodeploy.export.nir_trace import Tracer
 
-
-def words(text: str) -> frozenset[str]:
-    """Return the words of a text."""
-    return frozenset(text.split())
+__all__ = ["RULES", "nir_layouts"]
 
 
-Rule: TypeAlias = Callable[["Tracer", Any, tuple[Any, ...], dict[str, Any]], Any]
-
-RANDOM = words(
-    "rand randn randint randperm rand_like randn_like randint_like bernoulli bernoulli_ normal "
-    "normal_ poisson multinomial uniform_ exponential_ random_ log_normal_ geometric_ cauchy_ "
-    "rrelu gumbel_softmax"
-)
-#: Memory that is not written yet: zeros are one of the values it may hold.
-CREATES: dict[str, Callable[..., Any]] = {
-    "empty": lambda func, args, kwargs: torch.zeros(*args, **_without_memory(kwargs)),
-    "empty_like": lambda func, args, kwargs: torch.zeros_like(*args, **_without_memory(kwargs)),
-    "new_empty": lambda func, args, kwargs: args[0].new_zeros(*args[1:], **kwargs),
-}
-#: Functions that take no more than shape and type from a tensor.
-LIKE = words("zeros_like ones_like full_like new_zeros new_ones new_full new_tensor")
-RULES: dict[str, Rule] = {}
-
-
-def _without_memory(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in kwargs.items() if k not in ("memory_format", "pin_memory")}
-
-
-def _rule(*names: str) -> Callable[[Rule], Rule]:
-    def register(rule: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names, rule))
-        return rule
-
-    return register
-
-
-def _each(tag: Tag, change: Callable[[Signal], Signal]) -> Tag:
-    """Apply a change of layout to a signal, or to every part of a maximum."""
-    if isinstance(tag, Signal):
-        return change(tag)
-    if isinstance(tag, Largest):
-        return Largest(tuple(change(part) for part in tag.parts))
-    raise TypeError(type(tag).__name__)
-
-
-@_rule(
-    *words(
-        "permute transpose t T mT H swapaxes swapdims movedim moveaxis squeeze unsqueeze flatten "
-        "unflatten reshape view expand broadcast_to repeat tile repeat_interleave narrow select "
-        "__getitem__ flip roll index_select take_along_dim squeeze_ unsqueeze_ transpose_ "
-        "atleast_1d atleast_2d atleast_3d diagonal view_as reshape_as expand_as rot90 ravel"
-    )
-)
-def _layout(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    tag = tracer.tag_of(args[0])
-    others = [tracer.tag_of(a) for a in args[1:]]
-    like = getattr(func, "__name__", "") in ("view_as", "reshape_as", "expand_as")
-    if tag is None or (any(o is not None for o in others) and not like):
-        return NotImplemented
-    name = getattr(func, "__name__", "")
-    before = args[0].dtype
-
-    def move(x: Tensor) -> Tensor:
-        if name in ("view", "view_as"):
-            # A view of the values may be a copy of the (differently strided) element numbers.
-            shape = args[1].shape if name == "view_as" else args[1:]
-            result: Tensor = torch.reshape(x, shape[0] if _is_shape(shape) else tuple(shape))
-            return result
-        # In-place forms change the shape of what they are given: give them an alias.
-        moved_x: Tensor = func(x.view(x.shape), *args[1:], **kwargs)
-        return moved_x
-
-    if isinstance(tag, Shown):
-        result = func(*args, **kwargs)
-        step = (name, lambda y: func(y, *args[1:], **kwargs))
-        return tracer.tag(result, Shown(tag.inner, (*tag.chain, step)))
-    new = _each(tag, lambda s: moved(s, move))
-    result = func(*args, **kwargs)
-    if result.dtype != before:
-        return NotImplemented
-    return tracer.tag(result, new)
-
-
-def _is_shape(shape: Any) -> bool:
-    return len(shape) == 1 and isinstance(shape[0], (tuple, list, torch.Size))
-
-
-@_rule(
-    *words(
-        "clone detach contiguous to float double cpu cuda data alias detach_ positive type_as "
-        "type requires_grad_ pin_memory resolve_conj resolve_neg __deepcopy__"
-    )
-)
-def _same_values(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    tag = tracer.tag_of(args[0])
-    result = func(*args, **kwargs)
-    if tag is None or not isinstance(result, Tensor):
-        return result
-    if result.dtype not in (torch.float64, torch.float32):
-        tag = Opaque(tracer.path, f"a cast to {str(result.dtype).removeprefix('torch.')}")
-    return tracer.tag(result, tag)
-
-
-@_rule(
-    "unbind",
-    "split",
-    "chunk",
-    "tensor_split",
-    "split_with_sizes",
-    "__iter__",
-    "hsplit",
-    "vsplit",
-    "dsplit",
-)
-def _pieces(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    tag = tracer.tag_of(args[0])
-    if not isinstance(tag, Signal):
-        return NotImplemented
-    results = list(func(*args, **kwargs))
-    for number, result in enumerate(results):
-        piece = moved(tag, lambda x, n=number: list(func(x, *args[1:], **kwargs))[n])  # type: ignore[misc]
-        tracer.tag(result, piece)
-    name = getattr(func, "__name__", "")
-    return iter(results) if name == "__iter__" else tuple(results)
-
-
-@_rule("cat", "stack", "concat", "concatenate", "hstack", "vstack", "dstack", "column_stack")
-def _join(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    members = args[0] if args else kwargs["tensors"]
-    tags = [tracer.signal_of(m) for m in members]
-    if not all(isinstance(t, Signal) for t in tags):
-        return NotImplemented
-    kwargs = {k: v for k, v in kwargs.items() if k != "tensors"}
-    tag = joined(tags, lambda parts: func(parts, *args[1:], **kwargs))  # type: ignore[arg-type]
-    return tracer.tag(func(members, *args[1:], **kwargs), tag)
-
-
-@_rule("pad")
-def _pad(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    given = _named(("input", "pad", "mode", "value"), args, kwargs)
-    tag = tracer.tag_of(given["input"])
-    zeros = given.get("mode", "constant") == "constant" and not given.get("value")
-    if not isinstance(tag, Signal) or not zeros:
-        return NotImplemented
-    new = padded(tag, lambda x, value: func(x, given["pad"], value=value))
-    return tracer.tag(func(*args, **kwargs), new)
-
-
-@_rule("__setitem__")
-def _write(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    target, place, value = args
-    new = tracer.signal_of(value)
-    old = tracer.stale.pop(id(target), None) or tracer.signal_of(target)
-    indexed = any(
-        tracer.tag_of(p) is not None for p in (place if isinstance(place, tuple) else [place])
-    )
-    func(*args, **kwargs)
-    if indexed or not isinstance(new, Signal) or not isinstance(old, Signal):
-        tracer.tag(target, Opaque(tracer.path, "writing into a tensor at computed places"))
-        return None
-    tracer.tag(target, written(old, place, new))
-    return None
-
-
-@_rule("copy_")
-def _copy(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    target = args[0]
-    new = tracer.signal_of(args[1])
-    result = func(*args, **kwargs)
-    if not isinstance(new, Signal):
-        return NotImplemented
-    return _changed(tracer, target, moved(new, lambda x: x.broadcast_to(target.shape)), result)
-
-
-def _changed(tracer: Tracer, target: Tensor, tag: Tag, result: Tensor) -> Tensor:
-    """Tag a tensor that was changed in place; a tensor it is a view of is no longer known."""
-    base = target._base if target._is_view() else None
-    if base is not None:
-        tracer.stale[id(base)] = tracer.signal_of(base)
-        tracer.tag(base, Opaque(tracer.path, "a change in place through a view"))
-    tracer.tag(target, tag)
-    return tracer.tag(result, tag)
-
-
-@_rule(
+@rule(
     "add",
     "add_",
     "sub",
@@ -247,11 +63,11 @@ def _sum(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 
 def _arithmetic(tracer: Tracer, name: str, target: Any, tag: Signal, result: Tensor) -> Tensor:
     if name.endswith("_") and (not name.endswith("__") or name.startswith("__i")):
-        return _changed(tracer, target, tag, result)
+        return changed(tracer, target, tag, result)
     return tracer.tag(result, tag)
 
 
-@_rule(
+@rule(
     "mul",
     "mul_",
     "multiply",
@@ -298,9 +114,9 @@ def _scale(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, A
     return _arithmetic(tracer, name, args[0], scaled(signal, factor), result)
 
 
-@_rule("sum", "mean", "nansum", "nanmean")
+@rule("sum", "mean", "nansum", "nanmean")
 def _reduce(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    given = _named(("input", "dim", "keepdim"), args, kwargs)
+    given = named(("input", "dim", "keepdim"), args, kwargs)
     tag = tracer.tag_of(given["input"])
     if not isinstance(tag, Signal) or given.get("dtype") not in (
         None,
@@ -325,9 +141,9 @@ def _reduce(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, 
 _MOST_SUMMANDS = 20_000
 
 
-@_rule("max", "amax", "maximum", "fmax")
+@rule("max", "amax", "maximum", "fmax")
 def _largest(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    given = _named(("input", "dim", "keepdim"), args, kwargs)
+    given = named(("input", "dim", "keepdim"), args, kwargs)
     other = given.get("dim", given.get("axis", given.get("other")))
     tag = tracer.tag_of(given["input"])
     result = func(*args, **kwargs)
@@ -365,7 +181,7 @@ def _larger(tracer: Tracer, operands: list[Any], result: Tensor) -> Tensor:
     return tracer.tag(result, Largest(tuple(parts)))
 
 
-@_rule(
+@rule(
     "softmax",
     "log_softmax",
     "sigmoid",
@@ -395,7 +211,7 @@ def _shown(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, A
     return tracer.tag(result, Shown(inner, (*chain, step)))
 
 
-@_rule(
+@rule(
     "dropout",
     "dropout_",
     "dropout1d",
@@ -406,7 +222,7 @@ def _shown(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, A
     "feature_alpha_dropout",
 )
 def _dropout(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    given = _named(("input", "p", "training", "inplace"), args, kwargs)
+    given = named(("input", "p", "training", "inplace"), args, kwargs)
     tag = tracer.tag_of(given["input"])
     result = func(*args, **kwargs)
     if tag is None:
@@ -416,18 +232,12 @@ def _dropout(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str,
     return tracer.tag(result, tag)
 
 
-def _named(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    given = dict(zip(names, args, strict=False))
-    given.update(kwargs)
-    return given
-
-
 def _apply(make: Callable[..., Any]) -> Rule:
     """Make a rule of a function that describes a linear operation (see ``nir_linear``)."""
     names = ("input", *tuple(inspect.signature(make).parameters)[2:])
 
-    def rule(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        given = _named(names, args, kwargs)
+    def apply(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        given = named(names, args, kwargs)
         tag = tracer.signal_of(given.pop("input"))
         if not isinstance(tag, Signal) or any(tracer.tag_of(v) is not None for v in given.values()):
             return NotImplemented
@@ -454,7 +264,7 @@ def _apply(make: Callable[..., Any]) -> Rule:
             return result
         return tracer.tag(result, new)
 
-    return rule
+    return apply
 
 
 for _name, _make in nir_linear.DESCRIPTIONS.items():

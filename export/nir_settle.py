@@ -169,8 +169,8 @@ def _edge(recorder: Recorder, site: Site, link: Link) -> Edge:
     if site.steps and site.links[link] != wanted:
         missing = sorted(wanted - site.links[link])[:5]
         raise UnsupportedNodeError(
-            f"{site.path}: does not read {source.path} ({lag} steps back) at its steps {missing}, "
-            "but at others; NIR has one rule for all steps"
+            f"{site.path}: reads {source.path} ({lag} steps back) in one way at some steps and in "
+            f"another, or not at all, at steps {missing}; NIR has one rule for all steps"
         )
     before = None
     for (number, pattern), steps in site.before.items():

@@ -18,8 +18,9 @@ from torch.overrides import TorchFunctionMode
 
 from neurodeploy.errors import NeurodeployError, UnsupportedNodeError
 from neurodeploy.export.nir_linear import DESCRIPTIONS
-from neurodeploy.export.nir_operations import CREATES, LIKE, RANDOM, RULES, words
-from neurodeploy.export.nir_signal import Opaque, Signal, Tag, constant
+from neurodeploy.export.nir_operations import RULES
+from neurodeploy.export.nir_rules import CREATES, LIKE, RANDOM, words
+from neurodeploy.export.nir_signal import Largest, Opaque, Shown, Signal, Tag, constant
 from neurodeploy.export.nir_sites import Operation, Recorder
 
 #: Calls that ask a tensor about itself, not about its values.
@@ -153,9 +154,15 @@ class Tracer(TorchFunctionMode):
             if result is not NotImplemented:
                 return result
         result = self._left(name, func(*args, **kwargs))
+        why = name
+        for tag in tags:
+            if isinstance(tag, Largest):
+                why = f"a maximum, followed by {name},"
+            elif isinstance(tag, Shown):
+                why = f"{tag.chain[-1][0]}, followed by {name},"
         if name.endswith("_") and not name.endswith("__"):
-            self._opaque(args[0], name)
-        return self._opaque(result, name)
+            self._opaque(args[0], why)
+        return self._opaque(result, why)
 
     def _opaque(self, result: Any, why: str) -> Any:
         self.mark(result, Opaque(self.path, why))

@@ -1,16 +1,18 @@
-"""Running a Norse model as its author would, and an exported file literally: the two to compare."""
+"""A Norse model run as its author would, and an exported file run literally: to be compared."""
 
 import copy
 
 import numpy as np
 import torch
+from oracles import literal_graph
 
 import neurodeploy.neurons.norse_parts  # noqa: F401  (imports Norse without its warnings)
 
 # isort: split
+import norse.torch as norse
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
-from oracles import literal_graph
 
+__all__ = ["decide", "in_double", "lively", "norse", "run_literally", "run_natively"]
 CELLS = (SNN, SNNCell, SNNRecurrent, SNNRecurrentCell)
 
 
@@ -65,6 +67,7 @@ def run_natively(model, x, method=None, steps=None):
                 output = model(x)
             else:
                 function, state, output = getattr(model, method), None, []
+                function = model if method == "forward" else function
                 for t in range(steps or x.shape[0]):
                     result, state = function(x if steps else x[t], state)
                     output.append(result)
