@@ -175,7 +175,7 @@ def scan_hdf5(
                 known.members[name] = array
                 total += array.n_bytes
                 if total > max_bytes:
-                    text = f"the declared size of {total} bytes is more than the limit of {max_bytes}"
+                    text = f"the declared size of {total} bytes is above the limit of {max_bytes}"
                     limit.exceeded("max_bytes", text, path)
             else:
                 raise FileFormatError(f"{where}: {path} is neither a group nor a dataset")
