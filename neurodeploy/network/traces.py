@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import h5py
 import numpy as np
@@ -22,6 +22,9 @@ from neurodeploy.network.encoding import Readout, ReadoutKind
 TRACES_SCHEMA = 1
 Quantity = Literal["spikes", "u", "v", "v_pre", "y"]
 QUANTITIES: tuple[Quantity, ...] = ("spikes", "u", "v", "v_pre", "y")
+#: Where a file keeps counts; and names of a traces file that no population's group may have.
+_COUNTS = "counts/"
+_TAKEN = ("output", "meta", "counts", ".", "..")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +78,7 @@ class Traces:
         path = Path(path)
         arrays: dict[str, NDArray[Any]] = {"output": self.output}
         arrays.update({_escape(key): value for key, value in self.records.items()})
-        arrays.update({"counts/" + _escape(key): value for key, value in self.counts.items()})
+        arrays.update({_COUNTS + _escape(key): value for key, value in self.counts.items()})
         meta = json.dumps({"schema": TRACES_SCHEMA, **self.meta})
         if path.suffix == ".npz":
             # A file object keeps numpy from appending .npz to the temporary name.
@@ -100,10 +103,9 @@ class Traces:
         """
         path = Path(path)
         stored = read_arrays(path, "traces")
-        arrays = {_unescape(key): value for key, value in stored.items()}
         try:
-            meta = json.loads(str(arrays.pop("meta")[()]))
-            output = arrays.pop("output")
+            meta = json.loads(str(stored.pop("meta")[()]))
+            output = stored.pop("output")
         except (KeyError, ValueError) as error:
             raise FileFormatError(f"{path}: is not a traces file: {error}") from error
         schema = meta.get("schema") if isinstance(meta, dict) else None
@@ -112,19 +114,20 @@ class Traces:
                 f"{path}: traces schema {schema}; this version reads {TRACES_SCHEMA}"
             )
         _check_meta(path, meta)
-        for key, array in {**arrays, "output": output}.items():
-            axes = 1 if key.startswith("counts/") else 3
+        for key, array in {**stored, "output": output}.items():
+            axes = 1 if key.startswith(_COUNTS) else 3
             if array.dtype.kind not in "biuf" or array.ndim != axes or array.size == 0:
                 raise FileFormatError(
                     f"{path}: {key} is {array.dtype} of shape {array.shape}, needs numbers with "
                     f"{axes} axes"
                 )
+        # A population may be called "counts" too, which only the escaped key tells apart.
         counts = {
-            key.removeprefix("counts/"): array
-            for key, array in arrays.items()
-            if key.startswith("counts/")
+            unquote(key.removeprefix(_COUNTS)): array
+            for key, array in stored.items()
+            if key.startswith(_COUNTS)
         }
-        records = {key: a for key, a in arrays.items() if not key.startswith("counts/")}
+        records = {unquote(key): a for key, a in stored.items() if not key.startswith(_COUNTS)}
         return Traces(output, records, counts, meta)
 
 
@@ -177,10 +180,14 @@ def readout_quantity(readout: Readout) -> Quantity:
 
 
 def _escape(key: str) -> str:
-    """Escape slashes inside a population's name; the last one separates the quantity."""
+    """Escape what a file would take for its own: slashes inside a population's name, and words.
+
+    The last slash separates the quantity. ``urllib.parse.unquote`` undoes it.
+    """
+    if "/" not in key:
+        return key
     name, quantity = key.rsplit("/", 1)
-    return f"{quote(name, safe=' ')}/{quantity}" if "/" in name else key
-
-
-def _unescape(key: str) -> str:
-    return key.replace("%2F", "/").replace("%25", "%")
+    escaped = quote(name, safe=" ")
+    if escaped in _TAKEN:
+        escaped = f"%{ord(name[0]):02X}{name[1:]}"
+    return f"{escaped}/{quantity}"

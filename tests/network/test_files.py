@@ -88,11 +88,20 @@ def test_traces_survive_their_file(tmp_path, suffix):
     assert again.meta["backend"] == "fixed"
 
 
-def test_slashes_in_population_names_survive(tmp_path):
-    key = "block/1/lif/spikes"
-    traces = Traces(np.zeros((1, 1, 1)), {key: np.ones((1, 1, 2), np.uint8)}, {}, {})
-    traces.save(tmp_path / "t.npz")
-    assert set(Traces.load(tmp_path / "t.npz").records) == {key}
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_every_population_name_survives(tmp_path, suffix):
+    names = ["block/1/lif", "counts", "output", "meta", ".", "..", "a:out", "a%3Aout", "%6Futput",
+             "input->a", "gr\u00fc\u00df \u6f22", "a", "a/spikes", "'\"\\"]  # fmt: skip
+    records = {f"{n}/spikes": np.full((1, 1, 2), i, np.uint8) for i, n in enumerate(names)}
+    counts = {f"{n}/operations": np.array([i]) for i, n in enumerate(names)}
+    Traces(np.zeros((1, 1, 1)), records, counts, {}).save(tmp_path / f"t{suffix}")
+    again = Traces.load(tmp_path / f"t{suffix}")
+    assert {key: int(a[0, 0, 0]) for key, a in again.records.items()} == {
+        f"{n}/spikes": i for i, n in enumerate(names)
+    }
+    assert {key: int(a[0]) for key, a in again.counts.items()} == {
+        f"{n}/operations": i for i, n in enumerate(names)
+    }
 
 
 def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path):
