@@ -19,7 +19,7 @@ from oracles import literal_graph
 from oracles.broken_graphs import MUTATIONS, mutate
 from oracles.random_graphs import random_graph, write
 
-from neurodeploy.errors import NeurodeployError
+from neurodeploy.errors import NeurodeployError, RangeError
 from neurodeploy.graph import Contract, read
 from neurodeploy.lowering import lower
 from neurodeploy.simulate import run_float
@@ -118,6 +118,8 @@ def check(seed, folder, *, exact):
         with time_limit():
             graph, traces = run_file(path, case.options, case.x)
     except NeurodeployError as error:
+        if isinstance(error, RangeError) and max(o.max() for o in oracle.outputs.values()) >= 2**31:
+            return set(), [], exact, False  # more spikes in one step than a record can hold
         pytest.fail(f"{where}: a valid graph was refused: {error}")
     kept = useful(literal)
     doors = {n for n in kept if literal.nodes[n]["type"] in ("Input", "Output")}
@@ -200,7 +202,11 @@ def compare_accepted(where, path, case, graph, traces):
     """What is accepted must also be right, wherever the oracle can say what is right."""
     literal = literal_graph.load(path)
     said = literal.metadata.get("neurodeploy", {})
-    words = {k.replace("-", "_"): v for k, v in said.items() if isinstance(v, str | float | int)}
+    words = {
+        k.replace("-", "_"): v
+        for k, v in said.items()
+        if isinstance(v, str | float | int | np.number)
+    }
     try:
         oracle = literal_graph.run(literal, case.x, {**words, **case.options})
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeWarning):
