@@ -6,6 +6,7 @@ It travels in the graph's metadata under ``neurodeploy`` with the key names of `
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -39,12 +40,14 @@ _NESTED = {
 }
 _FLOATS = ("dt", "encoder_low", "encoder_high")
 _INTEGERS = ("steps", "encoder_bits")
+#: Python's whole numbers have no end, float64 has.
+_LARGEST = sys.float_info.max
 
 
 def _check_v_min(value: float | str | None) -> None:
     if value is None or value == "none":
         return
-    if isinstance(value, (str, bool)) or not math.isfinite(value):
+    if isinstance(value, str) or not math.isfinite(value):
         raise ContractError(f"contract: --v-min is {value!r}; give a number or none")
 
 
@@ -112,7 +115,12 @@ class Contract:
     source_tool: str | None = None
 
     def __post_init__(self) -> None:
-        """Check every word and number that is given."""
+        """Check every word and number that is given; numpy's numbers become Python's."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                named = f"contract: {option_name(field.name)}"
+                object.__setattr__(self, field.name, _typed(named, field.name, _plain(value)))
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in choices:
@@ -144,19 +152,6 @@ class Contract:
             else:
                 document[field.name.replace("_", "-")] = value
         return document
-
-
-#: The meaning of NIR's equations where nothing else is said.
-PLAIN_NIR_EULER = Contract(
-    reset="value",
-    decay="euler",
-    spikes="single",
-    input_gain="r",
-    if_unit="second",
-    recurrent_cut="spikes",
-    delay_rounding="error",
-    v_min="none",
-)
 
 
 def option_name(field: str) -> str:
@@ -192,7 +187,8 @@ def contract_from_metadata(metadata: Mapping[str, Any], where: str) -> Contract:
             raise ContractError(
                 f"{where}: metadata neurodeploy/{key} is unknown; known: {', '.join(sorted(known))}"
             )
-        values[known[key].name] = _typed(where, key, known[key].name, _plain(value))
+        name = known[key].name
+        values[name] = _typed(f"{where}: metadata neurodeploy/{key}", name, _plain(value))
     return Contract(**values)
 
 
@@ -230,28 +226,47 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def _typed(where: str, key: str, field: str, value: Any) -> Any:
-    """Return ``value`` as the type that the contract's ``field`` has."""
+def _typed(named: str, field: str, value: Any) -> Any:
+    """Return ``value`` as the type that the contract's ``field`` has.
+
+    Raises
+    ------
+    ContractError
+        Beginning with ``named``.
+    """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if field == "v_min" and value == "none":
         return value
     if field in (*_FLOATS, "v_min"):
-        wanted = "a number"
-        if is_number:
+        wanted = "a number or none" if field == "v_min" else "a number"
+        if is_number and abs(value) <= _LARGEST:
             return float(value)
+        if isinstance(value, float):  # NaN and infinity have messages of their own
+            return value
     elif field in _INTEGERS:
         wanted = "a whole number"
-        if is_number and float(value).is_integer():
+        if is_number and math.isfinite(value) and int(value) == value:
             return int(value)
     elif field == "readout_window":
         wanted = "[start, stop]"
         if isinstance(value, (list, tuple)) and len(value) == 2:
-            start, stop = (_typed(where, key, "steps", part) for part in value)
+            start, stop = (_typed(named, "steps", part) for part in value)
             return (start, stop)
     else:
         wanted = "a word"
         if isinstance(value, str):
             return value
-    raise ContractError(
-        f"{where}: metadata neurodeploy/{key} is {value!r} ({type(value).__name__}), needs {wanted}"
-    )
+    raise ContractError(f"{named} is {value!r} ({type(value).__name__}), needs {wanted}")
+
+
+#: The meaning of NIR's equations where nothing else is said.
+PLAIN_NIR_EULER = Contract(
+    reset="value",
+    decay="euler",
+    spikes="single",
+    input_gain="r",
+    if_unit="second",
+    recurrent_cut="spikes",
+    delay_rounding="error",
+    v_min="none",
+)

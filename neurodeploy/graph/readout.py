@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from neurodeploy.errors import ContractError
 from neurodeploy.graph.contract import Contract
 from neurodeploy.graph.finding_list import FindingList, short
-from neurodeploy.graph.nodes import INTEGRATORS, SPIKING, Junction, Node
+from neurodeploy.graph.nodes import INTEGRATORS, SPIKING, Junction, Node, Threshold
 
 Edge = tuple[str, str]
 
@@ -40,7 +40,7 @@ def default_readout_kind(node: Node | None) -> str | None:
 
 
 def check_readout(nodes: Mapping[str, Node], contract: Contract, findings: FindingList) -> None:
-    """Name a read-out node that does not exist, or whose spikes cannot be counted."""
+    """Name a read-out node that does not exist, or has neither the spikes nor the membrane."""
     name = contract.readout_node
     if name is None:
         return
@@ -58,5 +58,13 @@ def check_readout(nodes: Mapping[str, Node], contract: Contract, findings: Findi
             "contract",
             f"the read-out counts spikes, but {name!r} is a {type(node).__name__}, which has none",
             "give --readout-kind sum, mean_v, last_v or max_v",
+            raises=ContractError,
+        )
+    elif isinstance(node, Threshold) and contract.readout_kind not in ("count", "sum"):
+        findings.error(
+            "contract",
+            f"the read-out is {contract.readout_kind}, but {name!r} is a Threshold, which has no "
+            "membrane",
+            "give --readout-kind count",
             raises=ContractError,
         )

@@ -8,9 +8,9 @@ import numpy as np
 
 from neurodeploy.errors import ContractError
 from neurodeploy.graph import Graph, Output, Threshold
-from neurodeploy.graph.nodes import INTEGRATORS, SPIKING, Delay
+from neurodeploy.graph.nodes import INTEGRATORS, SPIKING
 from neurodeploy.lowering.feedback import is_population
-from neurodeploy.network import Population, Readout, ReadoutKind
+from neurodeploy.network import ALWAYS_ON, INPUT, Population, Readout, ReadoutKind
 
 
 def readout_of(graph: Graph) -> tuple[Readout, Population | None, tuple[str, ...]]:
@@ -43,8 +43,9 @@ def readout_of(graph: Graph) -> tuple[Readout, Population | None, tuple[str, ...
         )
     if (spiking or isinstance(node, INTEGRATORS)) and kind != "sum":
         return Readout(node_name, cast(ReadoutKind, kind), window), None, ()
-    named_alike = is_population(graph, node_name)
-    name = f"{node_name}:{kind}" if named_alike or isinstance(node, Delay) else node_name
+    # The network itself has other uses for the names of neurons, and of its stimulus.
+    taken = is_population(graph, node_name) or node_name in (INPUT, ALWAYS_ON)
+    name = f"{node_name}:{kind}" if taken else node_name
     while name != node_name and name in graph.nodes:
         name += "+"
     sources = graph.sources_of(node_name) if isinstance(node, Output) else (node_name,)

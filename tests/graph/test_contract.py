@@ -138,11 +138,31 @@ def test_metadata_that_is_no_group_is_named(path):
         ({"readout_window": (3, 2)}, "start < stop"),
         ({"readout_window": (0, 9), "steps": 8}, "ends at step 9, a sample has 8"),
         ({"encoder_low": np.nan}, "must be finite"),
+        ({"dt": "1e-3"}, r"--dt is '1e-3' \(str\), needs a number"),
+        ({"dt": 10**400}, "--dt is 1000.*needs a number"),
+        ({"dt": True}, r"--dt is True \(bool\)"),
+        ({"steps": "8"}, "--steps is '8'"),
+        ({"steps": 2.5}, r"--steps is 2.5 \(float\), needs a whole number"),
+        ({"encoder_bits": 7.5}, "--encoder-bits is 7.5"),
+        ({"readout_window": 5}, r"--readout-window is 5 \(int\), needs \[start, stop\]"),
+        ({"readout_window": (1,)}, r"needs \[start, stop\]"),
+        ({"readout_window": ("a", 3)}, "--readout-window is 'a'"),
+        ({"v_min": [1]}, "--v-min is .* a number or none"),
+        ({"readout_node": 5}, "--readout-node is 5"),
+        ({"reset": ["value"]}, "--reset is"),
     ],
 )
 def test_words_that_make_no_sense_are_refused(words, message):
     with pytest.raises(ContractError, match=message):
         Contract(**words)
+
+
+def test_numbers_of_numpy_become_pythons_own():
+    contract = Contract(
+        dt=np.float32(0.5), steps=np.int64(8), v_min=np.array(-1.0), readout_window=np.array([1, 4])
+    )
+    assert contract == Contract(dt=0.5, steps=8, v_min=-1.0, readout_window=(1, 4))
+    assert json.loads(json.dumps(contract.as_metadata()))["readout"] == {"window": [1, 4]}
 
 
 # -- merging -------------------------------------------------------------------------------------

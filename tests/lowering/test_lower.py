@@ -4,7 +4,7 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.errors import NeurodeployError
+from neurodeploy.errors import ContractError, NeurodeployError
 from neurodeploy.graph import Contract, read
 from neurodeploy.lowering import compose, lower
 from neurodeploy.network import ALWAYS_ON, INPUT
@@ -200,3 +200,35 @@ def test_one_linear_node_serves_its_own_neuron_late_and_another_at_once(tmp_path
                 after_a = sent
         sent = after_a
     assert 0 < records["B/spikes"].mean() < 1
+
+
+@pytest.mark.parametrize("name", [INPUT, ALWAYS_ON, "stimulus"])
+@pytest.mark.parametrize("kind", ["sum", "mean_v", "last_v", "max_v"])
+def test_a_linear_readout_may_have_a_name_of_the_network_itself(tmp_path, name, kind):
+    """An Input that feeds the Output directly, called "input" as by most tools, is one."""
+    weight = np.array([[1.0, -2.0], [0.5, 3.0]])
+    values = np.random.default_rng(3).normal(0, 1, (T, 2, 2))
+    expected = {"sum": values.sum(0), "mean_v": values.mean(0), "last_v": values[-1],
+                "max_v": values.max(0)}  # fmt: skip
+    ends = {name: nir.Input({"input": np.array([2])}), "out": nir.Output({"output": np.array([2])})}
+    path = tmp_path / "net.nir"
+    nir.write(path, nir.NIRGraph(ends, [(name, "out")]))
+    contract = Contract(dt=DT, readout_kind=kind)
+    traces = run_float(lower(read(path, contract).value).value, values)
+    np.testing.assert_allclose(traces.scores(), expected[kind], rtol=1e-14)
+    nodes = {"x": ends[name], name: nir.Linear(weight), "out": ends["out"]}
+    nir.write(path, nir.NIRGraph(nodes, [("x", name), (name, "out")]))
+    traces = run_float(lower(read(path, contract).value).value, values @ np.linalg.inv(weight).T)
+    np.testing.assert_allclose(traces.scores(), expected[kind], rtol=1e-9)
+
+
+def test_a_threshold_has_no_membrane_to_read(tmp_path):
+    nodes = {
+        "input": nir.Input({"input": np.array([2])}),
+        "t": nir.Threshold(np.full(2, 0.5)),
+        "output": nir.Output({"output": np.array([2])}),
+    }
+    path = tmp_path / "net.nir"
+    nir.write(path, nir.NIRGraph(nodes, [("input", "t"), ("t", "output")]))
+    with pytest.raises(ContractError, match="'t' is a Threshold, which has no membrane"):
+        read(path, Contract(dt=DT, readout_kind="mean_v"))
