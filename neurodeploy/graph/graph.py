@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from neurodeploy.findings import Finding
 from neurodeploy.graph.contract import Contract
 from neurodeploy.graph.nodes import Input, Node, Output, Shape
 
@@ -38,6 +39,8 @@ class Graph:
         Of the outermost graph.
     origin : Origin
         The file that was read, or the object.
+    findings : tuple of Finding
+        What was noticed and assumed on the way; runs of the graph list it again.
     """
 
     nodes: Mapping[str, Node]
@@ -46,6 +49,7 @@ class Graph:
     contract: Contract
     metadata: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin | None = None
+    findings: tuple[Finding, ...] = ()
     _sources: Mapping[str, tuple[str, ...]] = field(init=False, repr=False)
     _targets: Mapping[str, tuple[str, ...]] = field(init=False, repr=False)
 

@@ -151,6 +151,7 @@ def _survey(
     limits = limits or ReadLimits()
     preset = None if convention is None else convention_named(convention)
     if isinstance(source, Graph):
+        findings.extend(source.findings)
         flat = FlatGraph(
             source.nodes, source.edges, {n: type(node).__name__ for n, node in source.nodes.items()}
         )
@@ -248,6 +249,7 @@ def _check(
             contract=contract,
             metadata=found.metadata,
             origin=found.origin,
+            findings=findings.findings,
         )
     return Survey(
         found.where, flat.kinds, nodes, flat.edges, shapes, contract, findings.findings,

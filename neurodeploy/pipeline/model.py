@@ -99,7 +99,7 @@ def load_model(
 def model_from_graph(graph: Graph, name: str) -> Model:
     """Wrap a graph that is already in memory."""
     network, findings = lower(graph)
-    return Model(name, network, None, findings)
+    return Model(name, network, None, (*graph.findings, *findings))
 
 
 def quantized(
