@@ -82,9 +82,9 @@ class _Builder:
 
     def graph(self) -> BuiltGraph | None:
         """Build everything the output needs; None if it must be retimed."""
-        source = self.network.nodes[self.network.input]
+        shape = self._input_shape()
         self.draft.plan_names(list(self.network.nodes.values()))
-        self.draft.add("input", nir.Input({"input": np.array(source.shape)}), source.shape)
+        self.draft.add("input", nir.Input({"input": np.array(shape)}), shape)
         output = self._output()
         edges = self.draft.finished_edges(self.network.dt)
         if edges is None:
@@ -93,6 +93,19 @@ class _Builder:
         self.draft.nodes["output"] = nir.Output({"output": np.array(shape or (1,))})
         edges.append((output, "output"))
         return BuiltGraph(dict(self.draft.nodes), edges, self.neurons, output)
+
+    def _input_shape(self) -> tuple[int, ...]:
+        """Return the input's shape, with axes split where a reader splits them: NIR cannot."""
+        number = self.network.input
+        shape = self.network.nodes[number].shape
+        width = math.prod(shape)
+        for node in self.network.nodes.values():
+            for edge in node.edges:
+                whole = edge.source == number and edge.pattern.feature.size == width
+                in_order = whole and (edge.pattern.feature == np.arange(width)).all()
+                if in_order and len(node.taken) > len(shape):
+                    shape = node.taken
+        return shape
 
     # -- walking -------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,18 +63,21 @@ def follow_model(
         What was met in the likeliest way, if none does.
     """
     errors: list[tuple[Way, NeurodeployError]] = []
-    for way in ways_to_run(subject, values.shape, steps, layout):
+    ways = ways_to_run(subject, values.shape, steps, layout)
+    # A model may know its batch size: then it is followed with all samples.
+    for few, way in [(True, way) for way in ways] + [(False, way) for way in ways]:
+        run = functools.partial(
+            _follow, subject, way=way, steps=steps, dt=(dt, fallback_dt), few=few
+        )
         try:
-            followed = _follow(subject, values, way, steps, (dt, fallback_dt))
+            followed = run(values)
         except ContractError:
             raise
         except NeurodeployError as met:
             errors.append((way, met))
             continue
         if followed.values_read:
-            _require_same(
-                followed, _follow(subject, np.flip(values, -1) * 0.5, way, steps, (dt, fallback_dt))
-            )
+            _require_same(followed, run(np.flip(values, -1) * 0.5))
         return followed
     # A way that fails in the model's own code says less than one that was refused.
     errors.sort(key=lambda item: FAILS in str(item[1]))
@@ -86,9 +90,11 @@ def follow_model(
 def _follow(
     subject: Subject,
     values: FloatArray,
+    *,
     way: Way,
     steps: int | None,
     dt: tuple[float | None, float | None],
+    few: bool,
 ) -> Followed:
     if way.stepwise and way.layout == "held" and steps is None:
         raise ContractError(
@@ -97,8 +103,8 @@ def _follow(
         )
     copied = subject.copied(torch.float64)
     batch_axis = 1 if way.layout == "time-first" else 0
-    few = values[:, :_SAMPLES] if batch_axis else values[:_SAMPLES]
-    inputs = torch.from_numpy(np.array(few))
+    count = _SAMPLES if few else values.shape[batch_axis]
+    inputs = torch.from_numpy(np.array(values[:, :count] if batch_axis else values[:count]))
     tracer = Tracer(inputs.shape[batch_axis])
     with exact_run(torch.float64):
         follow(tracer, copied.module)

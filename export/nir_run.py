@@ -18,7 +18,7 @@ from torch import Tensor
 from neurodeploy.errors import InputError, NeurodeployError, UnsupportedNodeError
 from neurodeploy.export import nir_norse as norse
 from neurodeploy.export.nir_cells import CELL_TYPES
-from neurodeploy.export.nir_trace import InPrecision, failure
+from neurodeploy.export.nir_trace import InPrecision, failure, tensors_in
 from neurodeploy.neurons import SpikingSequence
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -41,11 +41,16 @@ class Subject:
         InputError
             For anything else.
         """
-        if isinstance(model, torch.nn.Module):
-            return Subject(model)
         owner = getattr(model, "__self__", None)
-        if isinstance(owner, torch.nn.Module) and hasattr(model, "__name__"):
-            return Subject(owner, model.__name__)
+        module = model if isinstance(model, torch.nn.Module) else owner
+        if isinstance(module, torch.nn.Module):
+            # What torch.compile gives keeps the module it was made of.
+            module = getattr(module, "_orig_mod", module)
+            _require_python(module)
+            if module is model or isinstance(model, torch.nn.Module):
+                return Subject(module)
+            if hasattr(model, "__name__"):
+                return Subject(module, model.__name__)
         raise InputError(
             f"model: {type(model).__name__} cannot be exported; give a torch.nn.Module, or a "
             "bound method of one: to_nir(model.step, ...) with step(x_t, state) -> (out, state)"
@@ -58,7 +63,7 @@ class Subject:
         with stateful members becomes Norse's ``SequentialState``: its own forward cannot pass
         states on.
         """
-        module = copy.deepcopy(self.module).to("cpu", dtype)
+        module = _copied(self.module).to("cpu", dtype)
         for inner in module.modules():
             held = getattr(inner, "p", None)
             if hasattr(held, "_asdict"):
@@ -71,6 +76,34 @@ class Subject:
         """Return what is called."""
         function: Callable[..., Any] = getattr(self.module, self.method or "__call__")
         return function
+
+
+def _require_python(module: torch.nn.Module) -> None:
+    """Refuse modules whose forward is no Python code that could be followed."""
+    for name, inner in module.named_modules():
+        if isinstance(inner, torch.jit.ScriptModule) or hasattr(inner, "_orig_mod"):
+            path = f"model.{name}" if name else "model"
+            raise UnsupportedNodeError(
+                f"{path}: {type(inner).__name__} is compiled, so its forward cannot be followed; "
+                "give the module it was made of"
+            )
+
+
+def _copied(module: torch.nn.Module) -> torch.nn.Module:
+    """Return a deep copy; tensors that a graph of gradients hangs on are copied without it."""
+    memo: dict[int, Any] = {}
+    for inner in module.modules():
+        for held in inner.__dict__.values():
+            for tensor in tensors_in(held):
+                if not tensor.is_leaf:
+                    memo[id(tensor)] = tensor.detach().clone()
+    try:
+        return copy.deepcopy(module, memo)
+    except Exception as error:
+        raise InputError(
+            f"model: cannot be copied ({type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            "); the exporter runs copies only"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

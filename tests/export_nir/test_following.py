@@ -419,6 +419,46 @@ def test_the_layout_of_the_sample_is_found_or_told(tmp_path):
         to_nir(model, swapped, tmp_path / "other.nir", layout="sideways")
 
 
+def test_an_input_that_the_model_reshapes_has_that_shape(tmp_path):
+    """Images come as rows of pixels and are turned into channels, height and width."""
+
+    class Viewed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.skip = nn.Conv2d(2, 3, 3), nn.Linear(72, 4)
+            self.lif, self.fc = norse.LIFBoxCell(), nn.Linear(48, 4)
+
+        def forward(self, x):
+            s, out = None, []
+            for x_t in x:
+                z, s = self.lif(self.conv(x_t.view(-1, 2, 6, 6)), s)
+                out.append(self.fc(z.flatten(1)) + self.skip(x_t))
+            return torch.stack(out)
+
+    model, path = lively(Viewed()), tmp_path / "net.nir"
+    flat = np.random.default_rng(0).uniform(0, 1, (STEPS, BATCH, 72))
+    to_nir(model, flat, path)
+    assert nir.read(path).nodes["input"].input_type["input"].tolist() == [2, 6, 6]
+    run, said = run_literally(path, flat.reshape(STEPS, BATCH, 2, 6, 6))
+    output, _ = run_natively(model, flat)
+    np.testing.assert_allclose(decide(run, said), output.sum(0), rtol=1e-10)
+
+
+def test_a_hidden_layer_that_is_reshaped_is_refused(tmp_path):
+    layers = [nn.Linear(6, 18), norse.LIFBoxCell(), nn.Unflatten(1, (2, 3, 3)), nn.Conv2d(2, 1, 2)]
+    model = lively(norse.SequentialState(*layers, norse.LIFBoxCell()))
+    with pytest.raises(UnsupportedNodeError, match=r"model.3: takes shape 2x3x3 from 18; NIR can"):
+        to_nir(model, VALUES, tmp_path / "net.nir")
+
+
+def test_a_single_cell_is_a_model(tmp_path):
+    to_nir(norse.LIFCell(), 3 * VALUES, tmp_path / "net.nir")
+    run, _ = run_literally(tmp_path / "net.nir", 3 * VALUES)
+    output, _ = run_natively(norse.LIFCell(), 3 * VALUES, method="forward")
+    assert np.array_equal(run.outputs["lif1"], output)
+    assert 0 < output.mean() < 1
+
+
 def test_a_sample_outside_the_input_range_widens_it(tmp_path):
     model = looped()
     _, findings = to_nir(model, 4 * VALUES - 2, tmp_path / "net.nir")
@@ -462,6 +502,56 @@ def test_the_model_is_left_as_it_was(tmp_path):
     assert model.fc1.weight.dtype == torch.float32
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_states_left_from_training_are_no_obstacle(tmp_path):
+    """Tensors that gradients hang on cannot be copied as they are."""
+    model = lively(models.KeepsItsStates())
+    model(torch.rand(3, 2, 6))
+    assert model.s.v.grad_fn is not None
+    to_nir(model, VALUES, tmp_path / "net.nir")
+    assert model.s.v.grad_fn is not None
+
+
+def test_a_model_that_knows_its_batch_size(tmp_path):
+    def body(self, x):
+        s1 = s2 = None
+        total = torch.zeros(BATCH, 4)
+        for x_t in x:
+            z, s1 = self.lif1(self.fc1(x_t), s1)
+            z, s2 = self.lif2(self.fc2(z), s2)
+            total = total + z.view(BATCH, 4)
+        return total
+
+    exact(lively(Loop(body)), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_compiled_modules_are_refused(tmp_path):
+    script = torch.jit.trace(nn.Linear(6, 4), torch.rand(1, 6))
+    with pytest.raises(UnsupportedNodeError, match=r"model.0: .* is compiled"):
+        to_nir(nn.Sequential(script, norse.LIFCell()), VALUES, tmp_path / "net.nir")
+
+
+def test_cells_of_ones_own_are_refused_by_operation(tmp_path):
+    class Surrogate(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, v):
+            return (v > 0).to(v.dtype)
+
+    def body(self, x):
+        v = s2 = None
+        out = 0
+        for x_t in x:
+            v = self.fc1(x_t) if v is None else 0.9 * v + self.fc1(x_t)
+            z = Surrogate.apply(v - 1)
+            v = v * (1 - z)
+            z, s2 = self.lif2(self.fc2(z), s2)
+            out = out + z
+        return out
+
+    with pytest.raises(UnsupportedNodeError, match="gt cannot be written to NIR, and its result"):
+        to_nir(lively(Loop(body)), VALUES, tmp_path / "net.nir")
 
 
 # -- proof ----------------------------------------------------------------------------------------
