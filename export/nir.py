@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 import neurodeploy
 from neurodeploy.errors import RangeError, ShapeError, UnsupportedNodeError
 from neurodeploy.export.nir_build import build
-from neurodeploy.export.nir_check import ExportCheck, check_file
-from neurodeploy.export.nir_findings import export_findings, stated_dt
+from neurodeploy.export.nir_check import ExportCheck, check_file, stated_dt
+from neurodeploy.export.nir_findings import export_findings
 from neurodeploy.export.nir_following import follow_model
 from neurodeploy.export.nir_plan import Plan
 from neurodeploy.export.nir_readout import contract_readout
@@ -56,7 +56,8 @@ def to_nir(
         Norse's cells, recurrent cells, time-major modules and containers, our ``LIFCell``,
         ``DLIFCell`` and ``SpikingSequence``, torch's linear and pooling modules, batch norm and
         dropout in eval mode; in containers, or in classes whose ``forward`` loops over time. A
-        bound method ``model.step`` (``step(x_t, state) -> (out, state)``) is called once per step.
+        bound method ``model.step`` (``step(x_t, state) -> (out, state)``, state None at first) is
+        called once per step.
     sample : array or tensor [T, B, ...], [B, T, ...] or [B, ...]
         Inputs on which the file is proven, in the layout the model takes: integer codes, or
         float values in input units. An image [B, ...] is held for all steps.

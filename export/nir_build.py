@@ -22,7 +22,7 @@ from neurodeploy.export.nir_arrays import (
 from neurodeploy.export.nir_draft import Draft, kind_of
 from neurodeploy.export.nir_linear import array
 from neurodeploy.export.nir_rearranging import (
-    Reading,
+    ReadGroup,
     Sources,
     arranged,
     one_axis,
@@ -181,7 +181,7 @@ class _Builder:
                 return False
         return bool(edges)
 
-    def _factor_fold(self, reading: Reading) -> _Fold | None:
+    def _factor_fold(self, reading: ReadGroup) -> _Fold | None:
         """Return factors that go into the weights of the only source, or None."""
         single = reading.single
         if single is None or single.is_plain or len(reading.edges) > 1:
@@ -222,7 +222,7 @@ class _Builder:
     def _linear(
         self,
         node: TraceNode,
-        reading: Reading,
+        reading: ReadGroup,
         sources: Sources,
         constant: FloatArray | None,
         with_bias: bool,
@@ -242,7 +242,7 @@ class _Builder:
     def _spatial(
         self,
         node: TraceNode,
-        reading: Reading,
+        reading: ReadGroup,
         sources: Sources,
         constant: FloatArray | None,
         with_bias: bool,
@@ -330,7 +330,7 @@ class _Builder:
             sources = with_constant(self.draft, node, node.constant, sources)
         return sources
 
-    def _origin(self, reading: Reading) -> str:
+    def _origin(self, reading: ReadGroup) -> str:
         return self.network.nodes[reading.edges[0].source].path
 
     # -- output --------------------------------------------------------------------------------
@@ -370,7 +370,7 @@ def _parameters(node: TraceNode) -> dict[str, Any]:
     return {} if node.operation is None else dict(node.operation.parameters)
 
 
-def _uniform(reading: Reading) -> float:
+def _uniform(reading: ReadGroup) -> float:
     """Return the factor that all values share, or 1."""
     factors = {float(f) for p in reading.patterns for f in p.factor[p.feature >= 0]}
     return factors.pop() if len(factors) == 1 and 0 not in factors else 1.0

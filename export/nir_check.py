@@ -19,7 +19,7 @@ from neurodeploy.export.nir_run import Recording, record_run
 from neurodeploy.export.nir_settle import TraceNode
 from neurodeploy.graph import read
 from neurodeploy.lowering import lower
-from neurodeploy.network import ConstantEncoder, Network, Population, Traces
+from neurodeploy.network import Network, Population, Traces
 from neurodeploy.simulate import run_float
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -298,4 +298,11 @@ def _mean_gain_error(
     }
 
 
-__all__ = ["FLOAT32_MARGIN", "SCORE_TOLERANCE", "ConstantEncoder", "ExportCheck", "check_file"]
+def stated_dt(path: Path) -> float | None:
+    """Return the dt of a file's contract, or None if it cannot be read."""
+    try:
+        said = nir.read(path, type_check=False).metadata.get("neurodeploy", {}).get("dt")
+    except Exception:
+        # The proof reads the file again and says what is wrong with it.
+        return None
+    return None if said is None else float(np.asarray(said))

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import nir
-import numpy as np
-
 from neurodeploy.export.nir_check import ExportCheck
 from neurodeploy.export.nir_plan import Plan
 from neurodeploy.findings import Finding
@@ -69,13 +64,3 @@ def _readout_findings(plan: Plan) -> list[Finding]:
         )
         found.append(Finding("info", where, text))
     return found
-
-
-def stated_dt(path: Path) -> float | None:
-    """Return the dt of a file's contract, or None if it cannot be read."""
-    try:
-        said = nir.read(path, type_check=False).metadata.get("neurodeploy", {}).get("dt")
-    except Exception:
-        # The proof reads the file again and says what is wrong with it.
-        return None
-    return None if said is None else float(np.asarray(said))

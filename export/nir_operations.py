@@ -30,6 +30,7 @@ from neurodeploy.export.nir_signal import (
 if TYPE_CHECKING:
     from neurodeploy.export.nir_trace import Tracer
 
+# The rules of nir_layouts enter the table when it is imported.
 __all__ = ["RULES", "nir_layouts"]
 
 
@@ -193,7 +194,6 @@ def _larger(tracer: Tracer, operands: list[Any], result: Tensor) -> Tensor:
     "arctan",
     "atan",
     "expm1",
-    "softmin_",
 )
 def _shown(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Keep functions that cannot change which class is the largest."""

@@ -28,7 +28,7 @@ Sources: TypeAlias = "list[tuple[list[str], int]]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class ReadGroup:
     """Edges whose sources are read alike: each as the sum of ``patterns``."""
 
     patterns: tuple[Pattern, ...]
@@ -43,13 +43,13 @@ class Reading:
         """Whether all ``width`` values are read as they are."""
         return self.single is not None and self.single.is_identity(width)
 
-    def unscaled(self) -> Reading:
+    def unscaled(self) -> ReadGroup:
         """Return the same without factors."""
         plain = tuple(Pattern(p.feature, np.ones_like(p.factor)) for p in self.patterns)
-        return Reading(plain, self.edges)
+        return ReadGroup(plain, self.edges)
 
 
-def readings(edges: Iterable[Edge]) -> list[Reading]:
+def readings(edges: Iterable[Edge]) -> list[ReadGroup]:
     """Group edges that one weight matrix can serve."""
     by_source: dict[tuple[int, int, int | None], list[Edge]] = {}
     for edge in edges:
@@ -59,13 +59,13 @@ def readings(edges: Iterable[Edge]) -> list[Reading]:
         key = tuple(sorted(edge.pattern.key for edge in members))
         by_patterns.setdefault(key, []).append(members)
     return [
-        Reading(tuple(e.pattern for e in alike[0]), tuple(members[0] for members in alike))
+        ReadGroup(tuple(e.pattern for e in alike[0]), tuple(members[0] for members in alike))
         for alike in by_patterns.values()
     ]
 
 
 def arranged(
-    draft: Draft, node: TraceNode, reading: Reading, sources: Sources, origin: str
+    draft: Draft, node: TraceNode, reading: ReadGroup, sources: Sources, origin: str
 ) -> Sources:
     """Insert what turns the sources into the input that ``node`` takes.
 

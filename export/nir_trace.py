@@ -139,7 +139,8 @@ class Tracer(TorchFunctionMode):
             return self._opaque(func(*args, **kwargs), f"{name} draws random numbers")
         if name in CREATES:
             return CREATES[name](func, args, kwargs)
-        if name in _QUESTIONS or name in LIKE or (not tags and not _of_zeros(name, args, kwargs)):
+        alike = name in LIKE and not any(map(self.tag_of, tensors_in((args[1:], kwargs))))
+        if name in _QUESTIONS or alike or (not tags and not _of_zeros(name, args, kwargs)):
             return func(*args, **kwargs)
         unreadable = next((t for t in tags if isinstance(t, Opaque)), None)
         if unreadable is not None:
