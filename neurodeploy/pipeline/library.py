@@ -165,8 +165,8 @@ def to_nir(model: Any, sample: Any, path: str | Path, **options: Any) -> Result[
 
 
 def from_nir(graph: Graph, *, trainable: bool = True, verify: bool = True, **options: Any) -> Any:
-    """Build a trainable Norse module; see ``neurodeploy.export.norse_import.from_nir``."""
-    from neurodeploy.export.norse_import import from_nir as build
+    """Build a trainable Norse module; see ``neurodeploy.export.norse.from_nir``."""
+    from neurodeploy.export.norse import from_nir as build
 
     return build(graph, trainable=trainable, verify=verify, **options)
 

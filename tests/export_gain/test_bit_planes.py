@@ -26,8 +26,8 @@ from export_gain.gain_networks import (
 )
 from oracles import literal_graph
 
-from neurodeploy.export.gain_file import write_graph
-from neurodeploy.export.gain_forms import portable_stimulus, to_portable_gain
+from neurodeploy.export.gain import portable_stimulus, to_portable_gain
+from neurodeploy.export.gain.file import write_graph
 from neurodeploy.graph.nodes import LIF, array_fields
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from export_gain.gain_networks import dense, gain, literal, stimulus
 
-import neurodeploy.export.gain_check as gain_check
+import neurodeploy.export.gain.check as gain_check
 from neurodeploy.errors import ExportRefusedError, FileFormatError
-from neurodeploy.export.gain_forms import (
+from neurodeploy.export.gain import (
     check_portable_gain,
     measure_ignored_gain,
     portable_stimulus,
@@ -104,7 +104,7 @@ def test_tampering_is_seen_by_hash_and_by_the_spikes(case, what, monkeypatch):
     with pytest.raises(ExportRefusedError, match="was changed"):
         check_portable_gain(path, graph, x)
     # The same with a hash that fits: then the spikes must tell.
-    monkeypatch.setattr("neurodeploy.export.gain_stimulus.graph_hash", lambda *a: stored(path))
+    monkeypatch.setattr("neurodeploy.export.gain.stimulus.graph_hash", lambda *a: stored(path))
     with pytest.raises(ExportRefusedError, match=r"spikes differ|read-out differs"):
         check_portable_gain(path, graph, x)
 

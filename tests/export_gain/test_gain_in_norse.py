@@ -21,7 +21,7 @@ from export_gain.gain_networks import (
 )
 
 from neurodeploy.errors import UnsupportedNodeError
-from neurodeploy.export.gain_forms import (
+from neurodeploy.export.gain import (
     check_portable_gain,
     portable_stimulus,
     to_portable_gain,

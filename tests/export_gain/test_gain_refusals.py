@@ -19,7 +19,7 @@ from export_gain.gain_networks import (
 )
 
 from neurodeploy.errors import ContractError, InputError, RangeError, UnsupportedNodeError
-from neurodeploy.export.gain_forms import (
+from neurodeploy.export.gain import (
     portable_stimulus,
     to_portable_gain,
     write_portable_gain,

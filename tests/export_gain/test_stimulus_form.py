@@ -8,8 +8,8 @@ from export_gain.gain_networks import affine, chain, conv, ends, gain, graph_of,
 from export_gain.test_bit_planes import prove
 
 from neurodeploy.errors import ContractError, ShapeError
-from neurodeploy.export.gain_file import write_graph
-from neurodeploy.export.gain_forms import portable_stimulus, to_portable_gain
+from neurodeploy.export.gain import portable_stimulus, to_portable_gain
+from neurodeploy.export.gain.file import write_graph
 from neurodeploy.graph import read
 
 

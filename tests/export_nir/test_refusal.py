@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-import neurodeploy.export.nir_settle as settling
+import neurodeploy.export.nir.settle as settling
 from neurodeploy.errors import ExportRefusedError, UnsupportedNodeError
 from neurodeploy.export.nir import check_export, to_nir
 from neurodeploy.network import ConstantEncoder

@@ -16,9 +16,9 @@ from export_norse.made_graphs import (
 )
 
 from neurodeploy.errors import ExportRefusedError
-from neurodeploy.export.norse_check import check_network
-from neurodeploy.export.norse_import import from_nir
-from neurodeploy.export.norse_network import NorseNetwork
+from neurodeploy.export.norse import from_nir
+from neurodeploy.export.norse.check import check_network
+from neurodeploy.export.norse.network import NorseNetwork
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from export_norse.made_graphs import (
 )
 from oracles import literal_graph
 
-from neurodeploy.export.norse_import import from_nir
-from neurodeploy.export.norse_modules import LIBoxCell, LICell, LIFCell, StepGain
+from neurodeploy.export.norse import from_nir
+from neurodeploy.export.norse.modules import LIBoxCell, LICell, LIFCell, StepGain
 from neurodeploy.neurons import DLIFCell
 from neurodeploy.neurons.norse_parts import LIFBoxCell
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from neurodeploy.errors import UnsupportedNodeError
-from neurodeploy.export.norse_import import from_nir
+from neurodeploy.export.norse import from_nir
 from neurodeploy.graph import Contract, read
 
 FIXTURES = Path(__file__).parents[1] / "peers/fixtures"

@@ -10,7 +10,7 @@ from oracles import literal_graph
 from oracles.random_graphs import random_graph, write
 
 from neurodeploy.errors import UnsupportedNodeError
-from neurodeploy.export.norse_import import from_nir
+from neurodeploy.export.norse import from_nir
 from neurodeploy.graph import Contract, read
 
 TIE = 1e-12

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurodeploy.export.norse_import import from_nir
+from neurodeploy.export.norse import from_nir
 from neurodeploy.graph import Contract, read
 
 REFERENCE = Path(

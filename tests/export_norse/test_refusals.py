@@ -7,7 +7,7 @@ from export_norse.made_graphs import DT, affine, between, door, load, neuron, sp
 
 import neurodeploy
 from neurodeploy.errors import InputError, ShapeError, UnsupportedNodeError
-from neurodeploy.export.norse_import import from_nir
+from neurodeploy.export.norse import from_nir
 
 RNG = np.random.default_rng(0)
 

@@ -19,7 +19,7 @@ from oracles import literal_graph
 
 import neurodeploy
 from neurodeploy.errors import NeurodeployError
-from neurodeploy.export.norse_import import from_nir
+from neurodeploy.export.norse import from_nir
 
 
 def back(network, x, folder):

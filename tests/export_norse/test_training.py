@@ -5,7 +5,7 @@ import pytest
 import torch
 from export_norse.made_graphs import affine, door, literal, load, neuron, recurrent, spikes, tree
 
-from neurodeploy.export.norse_import import from_nir
+from neurodeploy.export.norse import from_nir
 
 
 @pytest.fixture
