@@ -71,8 +71,9 @@ class StoredArray:
         Extents of a chunk; None for contiguous data.
     filters : tuple of int
         HDF5 filter codes in the order of writing.
-    is_written : bool
-        False if no value was ever stored, so that reading would give fill values.
+    n_stored : int
+        Bytes that its values take in the file. With 0 no value was ever stored, and reading would
+        give fill values. Text of variable length lies elsewhere and is not counted.
     """
 
     path: str
@@ -83,7 +84,20 @@ class StoredArray:
     n_bytes: int
     chunks: tuple[int, ...] | None
     filters: tuple[int, ...]
-    is_written: bool
+    n_stored: int
+
+    @property
+    def is_written(self) -> bool:
+        """Whether any value was ever stored."""
+        return self.n_stored > 0
+
+    @property
+    def n_chunks(self) -> int:
+        """Number of chunks that reading all values visits; 1 for contiguous data."""
+        if self.shape is None or self.chunks is None:
+            return 1
+        pairs = zip(self.shape, self.chunks, strict=True)
+        return _product(tuple(-(-extent // chunk) for extent, chunk in pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +284,7 @@ def _declared(item: h5d.DatasetID, path: str, where: str) -> StoredArray:
         n_bytes=n_bytes,
         chunks=chunks,
         filters=filters,
-        is_written=item.get_storage_size() > 0,
+        n_stored=int(item.get_storage_size()),
     )
 
 

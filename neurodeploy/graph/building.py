@@ -44,6 +44,8 @@ _SCALARS = ("groups", "start_dim", "end_dim")
 _FLATTEN_DEFAULTS = {"start_dim": 1, "end_dim": -1}
 #: Largest whole number of a file; more is no size of anything.
 _LARGEST = 2**40
+#: Axes of a layer: numpy 1 and HDF5 hold no more.
+_MAX_AXES = 32
 
 
 def build_node(raw: RawNode, findings: FindingList) -> Node | None:
@@ -54,7 +56,7 @@ def build_node(raw: RawNode, findings: FindingList) -> Node | None:
     if node_type is None or raw.kind == "NIRGraph":
         findings.error(
             node_at(raw.name),
-            f"is of type {raw.kind!r}, which is not supported",
+            f"is of type {raw.kind[:60]!r}, which is not supported",
             f"supported: {', '.join(NODE_TYPES)}",
             raises=UnsupportedNodeError,
         )
@@ -138,6 +140,8 @@ class _Builder:
                 return self.fail(f"{name} has {len(whole)} values; needs one")
             return whole[0]
         if name not in _PER_AXIS:
+            if len(whole) > _MAX_AXES:
+                return self.fail(f"{name} has {len(whole)} axes; a layer has at most {_MAX_AXES}")
             return whole if whole else self.fail(f"{name} is empty; a layer has at least one axis")
         axes = 1 if self.raw.kind == "Conv1d" else 2
         if len(whole) == 1 and name != "input_shape":

@@ -18,15 +18,13 @@ import h5py
 
 from neurodeploy.errors import FileFormatError, InputError
 from neurodeploy.graph.finding_list import FindingList, node_at
-from neurodeploy.graph.limits import ReadLimits
+from neurodeploy.graph.limits import ReadLimits, check_arrays
 from neurodeploy.graph.raw import BROKEN, RawGraph, RawNode, RawScope, inner_name
-from neurodeploy.graph.stored_arrays import read_numbers, read_text
-from neurodeploy.hdf5_scan import StoredArray, StoredGroup, scan_hdf5, stored_arrays
+from neurodeploy.graph.stored_arrays import MAX_TEXT_BYTES, read_numbers, read_text
+from neurodeploy.hdf5_scan import StoredArray, StoredGroup, scan_hdf5
 
 #: The newest NIR whose nodes this reader knows.
 NEWEST_VERSION = (1, 0, 8)
-#: Files that declare less than this are never called compression bombs, in bytes.
-EXPANSION_FREE_BYTES = 2**27
 #: Longest node name, in characters.
 MAX_NAME = 512
 #: Group levels of a file beside those of nested graphs: metadata, names with slashes.
@@ -82,8 +80,14 @@ def read_nir_file(
         If it is not a NIR file, holds links, or declares more than ``limits``.
     """
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
+    try:
+        found = "file" if path.is_file() else "folder" if path.is_dir() else ""
+    except OSError as error:  # a name that no file can have
+        raise InputError(
+            f"{str(path)[:60]}: {error.strerror}; give the path of a NIR file"
+        ) from error
+    if found != "file":
+        what = "is a folder" if found else "no such file"
         raise InputError(f"{path}: {what}; give the path of a NIR file")
     where = str(path)
     try:
@@ -104,7 +108,7 @@ def read_nir_file(
                     "max_members": limits.how_to_raise("max_nodes"),
                 },
             )
-            _check_expansion(tree, path.stat().st_size, where, limits)
+            check_arrays(tree, where, limits)
             return _Reader(opened, where, limits, findings).graph(tree), FileOrigin(
                 str(path.absolute()), digest
             )
@@ -123,22 +127,6 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_expansion(tree: StoredGroup, file_bytes: int, where: str, limits: ReadLimits) -> None:
-    declared = 0
-    for item in stored_arrays(tree):
-        declared += item.n_bytes
-        if item.shape is not None and 0 not in item.shape and not item.is_written:
-            raise FileFormatError(
-                f"{where}: {item.path} declares shape {item.shape} but no value was ever written; "
-                "the tool that wrote it did not finish"
-            )
-    if declared > max(EXPANSION_FREE_BYTES, limits.max_expansion * file_bytes):
-        raise FileFormatError(
-            f"{where}: {file_bytes} bytes declare {declared} bytes of data, more than "
-            f"{limits.max_expansion} times as much; {limits.how_to_raise('max_expansion')}"
-        )
-
-
 class _Reader:
     """Reads the scopes of an opened file one after the other."""
 
@@ -148,6 +136,7 @@ class _Reader:
         self.file, self.where = file, where
         self.limits, self.findings = limits, findings
         self.count = 0
+        self.text_bytes = 0
 
     def graph(self, tree: StoredGroup) -> RawGraph:
         top = tree.members.get("node")
@@ -180,7 +169,7 @@ class _Reader:
             text = "has no version string; it is read as NIR 0.1, which wrote none"
             self.findings.info("file", text)
             return None
-        version = self.text(item)
+        version = self.text(item, "file", "version")
         match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version or "")
         if match is None:
             text = f"its version is {version!r}, which is no NIR version"
@@ -268,7 +257,7 @@ class _Reader:
         if item is None:
             self.findings.error(where, "has no type", raises=FileFormatError)
             return None
-        kind = self.text(item)
+        kind = self.text(item, where, "type")
         if kind is None:
             self.findings.error(where, "its type is not a string", raises=FileFormatError)
         elif not kind:
@@ -290,9 +279,9 @@ class _Reader:
         if not isinstance(item, StoredArray):
             self.findings.error(where, f"{key}: is a group, not an array", raises=FileFormatError)
             return BROKEN
+        if item.kind == "text":
+            return self.read_text(item, where, key)
         try:
-            if item.kind == "text":
-                return read_text(self.file, item)
             if item.kind in ("number", "bool"):
                 return read_numbers(self.file, item)
             what = f"has the HDF5 type {item.type_name}; numbers are needed"
@@ -303,10 +292,35 @@ class _Reader:
         self.findings.error(where, f"{key}: {what}", raises=FileFormatError)
         return BROKEN
 
-    def text(self, item: StoredGroup | StoredArray) -> str | None:
+    def read_text(self, item: StoredArray, where: str, key: str) -> Any:
+        """Return text as a string or an array of them; ``BROKEN``, with a finding, if damaged.
+
+        A heap may give one long string to many arrays, so all text counts together.
+        """
+        try:
+            text = read_text(self.file, item)
+        except FileFormatError as error:
+            what = str(error)
+        except _DAMAGE as error:
+            what = f"cannot be read, the file is damaged: {error}"
+        else:
+            values = [text] if isinstance(text, str) else text.flat
+            self.text_bytes += sum(len(value) for value in values)
+            if self.text_bytes > MAX_TEXT_BYTES:
+                raise FileFormatError(
+                    f"{self.where}: its strings have more than {MAX_TEXT_BYTES} bytes together "
+                    f"(at {item.path})"
+                )
+            return text
+        self.findings.error(where, f"{key}: {what}", raises=FileFormatError)
+        return BROKEN
+
+    def text(self, item: StoredGroup | StoredArray, where: str, key: str) -> str | None:
+        """Return a single string; None, with a finding where it is damaged, for anything else."""
         if not isinstance(item, StoredArray) or item.kind != "text" or item.shape != ():
             return None
-        return str(read_text(self.file, item))
+        text = self.read_text(item, where, key)
+        return None if text is BROKEN else str(text)
 
     def edges(self, group: StoredGroup, where: str) -> tuple[tuple[str, str], ...] | None:
         """Return the edges by local names; None, with a finding, if they cannot be read."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5s, h5z
+from h5py import h5d, h5s, h5t, h5z
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError
@@ -25,6 +25,8 @@ MAX_CHUNKS = 2**17
 MAX_TEXT_BYTES = 2**26
 #: Bytes of a Fletcher-32 checksum behind a chunk.
 _CHECKSUM = 4
+#: Filters that can be undone here.
+_BESIDE_GZIP = (h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32)
 
 Array = NDArray[Any]
 
@@ -41,7 +43,10 @@ def read_numbers(file: h5py.File, item: StoredArray) -> Array:
         raise FileFormatError("is a dataset without values")
     dataset = h5d.open(file.id, item.path.encode())
     if h5z.FILTER_DEFLATE in item.filters:
-        return _inflated(dataset, item)
+        if _is_plain(dataset, item):
+            return _inflated(dataset, item)
+        for offset in _offsets(item):
+            _chunk_bytes(dataset, item, offset, dataset.get_type().get_size())
     if item.kind == "bool":
         # numpy's bool is an HDF5 enumeration, which h5py's Dataset translates.
         return np.asarray(h5py.Dataset(dataset)[()])
@@ -49,6 +54,13 @@ def read_numbers(file: h5py.File, item: StoredArray) -> Array:
     if values.size:
         dataset.read(h5s.ALL, h5s.ALL, values)
     return values
+
+
+def _is_plain(dataset: h5d.DatasetID, item: StoredArray) -> bool:
+    """Whether the bytes in the file are numpy's; else HDF5 converts them (bfloat16, 12 bits)."""
+    if item.kind == "bool" or item.dtype is None:
+        return True
+    return bool(h5t.py_create(item.dtype) == dataset.get_type())
 
 
 def read_text(file: h5py.File, item: StoredArray) -> Any:
@@ -64,7 +76,7 @@ def read_text(file: h5py.File, item: StoredArray) -> Any:
     handle = h5d.open(file.id, item.path.encode())
     if h5z.FILTER_DEFLATE in item.filters:
         for offset in _offsets(item):
-            _chunk_bytes(handle, item, offset)
+            _chunk_bytes(handle, item, offset, _entry_bytes(file, handle, item))
     dataset = h5py.Dataset(handle)
     if item.shape == ():
         return _decoded(dataset[()])
@@ -123,7 +135,7 @@ def _inflated(dataset: h5d.DatasetID, item: StoredArray) -> Array:
     stored = np.dtype("i1" if item.kind == "bool" or item.dtype is None else item.dtype)
     values = np.empty(shape, stored.newbyteorder("="))
     for offset in _offsets(item):
-        data = _chunk_bytes(dataset, item, offset)
+        data = _chunk_bytes(dataset, item, offset, stored.itemsize)
         chunk = np.frombuffer(data, stored).reshape(chunks)
         inside = tuple(
             slice(start, min(start + extent, end))
@@ -147,9 +159,22 @@ def _offsets(item: StoredArray) -> Any:
     return itertools.product(*steps)
 
 
-def _chunk_bytes(dataset: h5d.DatasetID, item: StoredArray, offset: tuple[int, ...]) -> bytes:
+def _entry_bytes(file: h5py.File, dataset: h5d.DatasetID, item: StoredArray) -> int:
+    """Return how many bytes of a chunk one string takes."""
+    if item.dtype is None or item.dtype.kind != "O":
+        return int(dataset.get_type().get_size())
+    # Of variable length: its length, the address of its heap, and its number there.
+    return 4 + int(file.id.get_create_plist().get_sizes()[0]) + 4
+
+
+def _chunk_bytes(
+    dataset: h5d.DatasetID, item: StoredArray, offset: tuple[int, ...], width: int
+) -> bytes:
     """Return the plain bytes of one chunk; refuse one that has more or fewer than declared."""
-    wanted = math.prod(item.chunks or ()) * dataset.get_type().get_size()
+    strange = [code for code in item.filters if code not in _BESIDE_GZIP]
+    if strange:
+        raise FileFormatError(f"is packed with gzip and HDF5 filter {strange[0]} at once")
+    wanted = math.prod(item.chunks or ()) * width
     skipped, data = dataset.read_direct_chunk(offset)
     for index in reversed(range(len(item.filters))):
         if skipped & (1 << index):
@@ -160,11 +185,8 @@ def _chunk_bytes(dataset: h5d.DatasetID, item: StoredArray, offset: tuple[int, .
             data = data[:-_CHECKSUM]
         elif code == h5z.FILTER_DEFLATE:
             data = _inflate(data, wanted)
-        elif code == h5z.FILTER_SHUFFLE:
-            width = dataset.get_type().get_size()
-            data = np.frombuffer(data, np.uint8).reshape(width, -1).T.tobytes()
         else:
-            raise FileFormatError(f"is packed with gzip and HDF5 filter {code} at once")
+            data = np.frombuffer(data, np.uint8).reshape(width, -1).T.tobytes()
     if len(data) != wanted:
         raise FileFormatError(f"has a chunk of {len(data)} bytes where {wanted} are declared")
     return bytes(data)

@@ -217,6 +217,66 @@ def test_a_chunk_larger_than_its_array_counts_whole(path):
     refused(path, "above the limit of 2147483648")
 
 
+def test_a_bomb_beside_honest_data_is_refused(path):
+    """2 GB of zeros and 20 MB of noise: a hundred times the file, but zeros all the same."""
+    good(path)
+    noise = np.random.default_rng(0).integers(0, 255, 2 * 10**7, dtype=np.uint8)
+    with h5py.File(path, "r+") as file:
+        file["node/metadata/noise"] = noise
+        shape, chunk = (2**28 - 2**22,), (2**17,)
+        zeros = file.create_dataset("node/metadata/zeros", shape, "f8", chunks=chunk, compression=9)
+        packed = zlib.compress(bytes(2**20), 9)
+        for start in range(0, shape[0], chunk[0]):
+            zeros.id.write_direct_chunk((start,), packed)
+    refused(path, "times as much")
+
+
+@pytest.mark.parametrize("keywords", [{}, {"compression": 1}])
+def test_chunks_of_all_arrays_are_counted(path, keywords):
+    good(path)
+    with h5py.File(path, "r+") as file:
+        for name in "abc":
+            many = (30_000,)
+            file.create_dataset(f"node/metadata/{name}", many, "i1", chunks=(1,), **keywords)
+            file[f"node/metadata/{name}"][:100] = 1
+    refused(path, "cut into more than 65536 chunks")
+
+
+def test_arrays_that_share_one_long_text_are_refused(path):
+    """Sixty single strings, of 30 MB each: one in the heap, and references to it."""
+    good(path)
+    with h5py.File(path, "r+") as file:
+        file["node/metadata/a"] = "x" * (30 * 10**6)
+        for k in range(60):
+            file[f"node/metadata/b{k}"] = "y"
+        start = file["node/metadata/a"].id.get_offset()
+        places = [file[f"node/metadata/b{k}"].id.get_offset() for k in range(60)]
+    content = bytearray(path.read_bytes())
+    for place in places:
+        content[place : place + 16] = content[start : start + 16]
+    path.write_bytes(content)
+    refused(path, "its strings have more than 67108864 bytes together")
+
+
+def test_a_shape_of_very_many_axes_is_refused_in_a_short_message(path):
+    name = "node/nodes/input/shape"
+    replaced(path, name, lambda f: f.__setitem__(name, np.ones(10**5, np.int64)))
+    assert len(refused(path, "shape has 100000 axes")) < 1000
+
+
+def test_a_type_that_is_no_text_is_named(path):
+    name = "node/nodes/n0/type"
+    replaced(path, name, lambda f: f.__setitem__(name, np.bytes_(b"\xff\xfe")))
+    refused(path, "node 'n0': type: holds text that is not UTF-8")
+    replaced(path, name, lambda f: f.__setitem__(name, "A" * 10**6))
+    assert len(refused(path, "is of type 'AAAA")) < 1000
+
+
+def test_a_path_longer_than_any_file_name_is_named():
+    with pytest.raises(InputError, match="File name too long"):
+        read("x" * 5000, FULL)
+
+
 def test_very_many_tiny_chunks_are_refused(path):
     name = "node/nodes/n0/weight"
 

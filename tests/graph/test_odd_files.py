@@ -5,9 +5,10 @@ import nir
 import nir_samples as samples
 import numpy as np
 import pytest
+from h5py import h5d, h5p, h5s, h5t
 from nir_samples import affine, chain, conv, end, lif
 
-from neurodeploy.errors import InputError
+from neurodeploy.errors import FileFormatError, InputError
 from neurodeploy.graph import NODE_TYPES, Contract, read
 from neurodeploy.graph.nodes import array_fields
 
@@ -40,6 +41,59 @@ def test_every_real_type_and_packing_reads_exactly(path, dtype, keywords):
     assert np.array_equal(read_back, values)
     assert read_back.dtype == weight.dtype.newbyteorder("=")
     assert read_back.dtype.isnative
+
+
+def twelve_bits():
+    tid = h5t.STD_I16LE.copy()
+    tid.set_precision(12)
+    tid.set_offset(4)
+    return tid
+
+
+def bfloat16():
+    tid = h5t.IEEE_F32LE.copy()
+    tid.set_fields(15, 7, 8, 0, 7)
+    tid.set_size(2)
+    tid.set_ebias(127)
+    return tid
+
+
+@pytest.mark.parametrize("make", [twelve_bits, bfloat16])
+@pytest.mark.parametrize("packed", [False, True])
+def test_number_types_that_numpy_lacks_are_converted(path, make, packed):
+    samples.write_chain(path, affine(), lif())
+    values = np.arange(1.0, 7).reshape(2, 3)
+    plist = h5p.create(h5p.DATASET_CREATE)
+    plist.set_chunk((2, 2))
+    if packed:
+        plist.set_deflate(4)
+    with h5py.File(path, "r+") as file:
+        del file["node/nodes/n0/weight"]
+        name, space = b"node/nodes/n0/weight", h5s.create_simple((2, 3))
+        h5d.create(file.id, name, make(), space, plist).write(h5s.ALL, h5s.ALL, values)
+    assert np.array_equal(read(path, FULL).value.nodes["n0"].weight, values)
+
+
+@pytest.mark.parametrize("keywords", [{}, {"compression": "gzip"}, {"chunks": (1, 2)}])
+@pytest.mark.parametrize("dtype", [h5py.string_dtype(), "S10"])
+def test_edges_are_read_however_they_are_packed(path, dtype, keywords):
+    samples.write_chain(path, affine(), lif())
+    with h5py.File(path, "r+") as file:
+        edges = file["node/edges"][()].astype(object)
+        del file["node/edges"]
+        file.create_dataset("node/edges", data=edges.astype("S") if dtype == "S10" else edges,
+                            dtype=dtype, **keywords)  # fmt: skip
+    assert read(path, FULL).value.edges == (("input", "n0"), ("n0", "n1"), ("n1", "output"))
+
+
+def test_gzip_on_top_of_another_filter_is_named(path):
+    samples.write_chain(path, affine(), lif())
+    with h5py.File(path, "r+") as file:
+        del file["node/nodes/n0/weight"]
+        file.create_dataset("node/nodes/n0/weight", data=np.ones((2, 3)), compression="gzip",
+                            scaleoffset=3)  # fmt: skip
+    with pytest.raises(FileFormatError, match="packed with gzip and HDF5 filter 6 at once"):
+        read(path, FULL)
 
 
 @pytest.mark.parametrize("chunks", [(1, 1), (2, 3), (5, 7), (4, 7), (5, 4)])
