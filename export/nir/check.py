@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from neurodeploy.errors import ExportRefusedError, InputError
+from neurodeploy.export.gain import PortableCheck
 from neurodeploy.export.nir.plan import Plan
 from neurodeploy.export.nir.run import Recording, record_run
 from neurodeploy.export.nir.settle import TraceNode
@@ -58,6 +59,9 @@ class ExportCheck:
         without groups only.
     silent : tuple of str
         Spiking nodes that never fired on the sample: of them the proof says little.
+    portable : PortableCheck, optional
+        The proof of the file in a portable form of the gain against the one with metadata, which
+        the other fields are about.
     """
 
     samples: int
@@ -71,6 +75,7 @@ class ExportCheck:
     value_difference: float = 0.0
     typed: bool = True
     silent: tuple[str, ...] = ()
+    portable: PortableCheck | None = None
 
 
 def check_file(plan: Plan, values: FloatArray, path: Path, name: str) -> ExportCheck:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import neurodeploy
 from neurodeploy.errors import RangeError, ShapeError, UnsupportedNodeError
+from neurodeploy.export.gain import write_portable_gain
 from neurodeploy.export.nir.build import build
 from neurodeploy.export.nir.check import ExportCheck, check_file, stated_dt
 from neurodeploy.export.nir.findings import export_findings
@@ -31,7 +32,7 @@ from neurodeploy.export.nir.settle import TracedNetwork
 from neurodeploy.export.nir.write import write_graph
 from neurodeploy.files import replacing
 from neurodeploy.findings import Result
-from neurodeploy.graph import PLAIN_NIR_EULER, Contract
+from neurodeploy.graph import PLAIN_NIR_EULER, Contract, read
 from neurodeploy.network import ConstantEncoder
 
 __all__ = ["ExportCheck", "check_export", "to_nir"]
@@ -47,6 +48,9 @@ def to_nir(
     encoder: ConstantEncoder | None = None,
     readout: str | None = None,
     layout: Layout | None = None,
+    gain_form: str = "metadata",
+    gain_bits: int = 8,
+    gain_unit_r: bool = False,
 ) -> Result[ExportCheck]:
     """Write ``model`` to a NIR file that reproduces it spike for spike, or write nothing.
 
@@ -75,6 +79,14 @@ def to_nir(
         of spikes, else sum). A model that reduces over time says it itself.
     layout : {"time-first", "batch-first", "held"}
         What the sample's first axes are; by default the first of these that fits the model.
+    gain_form : {"metadata", "bit-planes", "stimulus"}
+        How DLIF's gain is written: as metadata, which other tools ignore, or in a form that they
+        run exactly (see ``neurodeploy.export.gain``); that takes a wider stimulus, which
+        ``portable_stimulus`` makes.
+    gain_bits : int
+        Bits of a gain in bit planes, 1 to 8.
+    gain_unit_r : bool
+        Move r into the weights of a portable form, as Norse's importer ignores it.
 
     Returns
     -------
@@ -98,7 +110,20 @@ def to_nir(
             # The cost of ignoring the gain is known only now; the file with it is proven again.
             write_graph(temporary, plan.built, plan.network, contract, check.mean_gain_error)
             check = check_file(plan, values, temporary, str(path))
-    return Result(check, tuple(export_findings(plan, check, widened)))
+        findings = tuple(export_findings(plan, check, widened))
+        if gain_form != "metadata":
+            graph = read(temporary).value
+            portable, more = write_portable_gain(
+                graph,
+                temporary,
+                gain_form,
+                plan.stimulus(values),
+                bits=gain_bits,
+                steps=plan.steps if plan.way.layout == "held" else None,
+                unit_r=gain_unit_r,
+            )
+            check, findings = dataclasses.replace(check, portable=portable), (*findings, *more)
+    return Result(check, findings)
 
 
 def check_export(
