@@ -38,6 +38,7 @@ _NESTED = {
     "encoder_high": ("encoder", "high"),
     "encoder_bits": ("encoder", "bits"),
 }
+_GROUPS = frozenset(group for group, _ in _NESTED.values())
 _FLOATS = ("dt", "encoder_low", "encoder_high")
 _INTEGERS = ("steps", "encoder_bits")
 #: Python's whole numbers have no end, float64 has.
@@ -212,7 +213,7 @@ def require_runnable(contract: Contract, where: str) -> None:
 def _flatten(metadata: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in metadata.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and (value or key in _GROUPS):
             flat.update({f"{key}/{inner}": v for inner, v in value.items()})
         else:
             flat[key] = value

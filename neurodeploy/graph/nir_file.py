@@ -29,6 +29,8 @@ NEWEST_VERSION = (1, 0, 8)
 MAX_NAME = 512
 #: Group levels of a file beside those of nested graphs: metadata, names with slashes.
 _SPARE_LEVELS = 32
+#: Metadata that change what a graph means.
+_MEANT_FOR_US = frozenset({"neurodeploy", "dlif_gain"})
 #: What h5py and HDF5 raise for damaged files.
 _DAMAGE = (
     ArithmeticError,
@@ -370,8 +372,13 @@ class _Reader:
     def metadata_value(self, item: StoredArray, where: str) -> Any:
         key = item.path.rpartition("/metadata/")[2]
         if item.kind == "other" or item.shape is None:
-            text = f"metadata {key!r} has the HDF5 type {item.type_name} and is left out"
-            self.findings.warning(where, text)
+            text = f"metadata {key!r} has the HDF5 type {item.type_name}"
+            if key.partition("/")[0] in _MEANT_FOR_US:
+                # Words that say how to run the graph: a default in their place would be a guess.
+                remedy = "write it as a number, a text or an array of numbers"
+                self.findings.error(where, f"{text}, which says nothing", remedy)
+            else:
+                self.findings.warning(where, f"{text} and is left out")
             return BROKEN
         value = self.value(item, where, f"metadata {key!r}")
         if value is BROKEN or isinstance(value, str):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import h5py
 import nir
 import nir_samples as samples
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nir_samples import affine, chain, end, lif
+from small_models import write_model
 
 from neurodeploy.errors import ContractError, InputError
 from neurodeploy.graph import (
@@ -305,3 +307,17 @@ def test_a_read_out_node_that_does_not_exist_names_the_nearest(path):
     samples.write_nir(path, nodes, [("input", "hidden"), ("hidden", "output")])
     with pytest.raises(ContractError, match="'hiden' does not exist .nearest: 'hidden'"):
         read(path, Contract(dt=1e-3, readout_node="hiden"))
+
+
+@pytest.mark.parametrize("kind", ["compound", "empty group"])
+def test_a_word_that_cannot_be_read_is_no_default(tmp_path, kind):
+    path = write_model(tmp_path / "net.nir")
+    with h5py.File(path, "a") as file:
+        words = file["node/metadata/neurodeploy"]
+        del words["reset"]
+        if kind == "compound":
+            words["reset"] = np.zeros(1, dtype=[("a", "f8"), ("b", "i4")])
+        else:
+            words.create_group("reset")
+    with pytest.raises(InputError, match="reset"):
+        read(path)
