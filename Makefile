@@ -40,7 +40,7 @@ demo: setup
 	$(BIN)/neurodeploy demo --out $(OUT) --seed $(SEED)
 
 test: setup
-	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not slow" -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-slow: setup
 	$(BIN)/pytest -m slow $(PYTEST_ARGS)
