@@ -41,7 +41,7 @@ class NeuronTrace:
 
 @dataclass(slots=True, eq=False)
 class NeuronState:
-    """What a population keeps from step to step; ``rows`` is what a delay still has to send."""
+    """What a population keeps from step to step; ``rows`` is what came into a delay so far."""
 
     v: Any = None
     u: Any = None
@@ -119,37 +119,54 @@ class DelayLine(Neurons):
         self._back = torch.tensor(np.argsort(order), device=device)
 
     def start(self, batch: int) -> NeuronState:
-        """Return a line full of zeros."""
+        """Return an empty line; ``v`` is what it sends before anything has come through.
+
+        Zeros are not stored: a delay may be far longer than the run.
+        """
         zeros = torch.zeros(1, batch, self.population.size, dtype=self._dtype, device=self._device)
-        return NeuronState(rows=deque([zeros] * self._longest, maxlen=self._longest))
+        return NeuronState(v=zeros, rows=deque(maxlen=self._longest))
 
     def run(
         self, x: Tensor, state: NeuronState, first: int, steps: int, wanted: Wanted
     ) -> NeuronTrace:
         """Run."""
         arrived = (x + self._bias).expand(steps, *x.shape[1:])
-        line = torch.cat([*state.rows, arrived]) if self._longest else arrived
-        sent = self._pick([line[self._longest - d :][:steps] for d, _ in self._groups])
+        line = torch.cat([*state.rows, arrived]) if state.rows else arrived
+        known = len(state.rows)
+        sent = self._pick([_shifted(line, known - d, steps, state.v) for d, _ in self._groups])
         if self._longest:
-            state.rows.extend(torch.split(line[-self._longest :], 1))
+            state.rows.extend(torch.split(arrived, 1))
         return NeuronTrace(sent)
 
     def past(self, state: NeuronState) -> Tensor:
         """Return what it sends in this step before its input is known (all delays >= 1)."""
-        return self._pick([state.rows[-d] for d, _ in self._groups])
+        return self._pick([self._before(state, d) for d, _ in self._groups])
 
     def push(self, x: Tensor, state: NeuronState) -> Tensor:
         """Do one step; return what it sends. ``x`` [1, B, N]."""
         arrived = x + self._bias
-        sent = self._pick([state.rows[-d] if d else arrived for d, _ in self._groups])
+        sent = self._pick([self._before(state, d) if d else arrived for d, _ in self._groups])
         state.rows.append(arrived)
         return sent
+
+    @staticmethod
+    def _before(state: NeuronState, steps: int) -> Tensor:
+        """Return what came ``steps`` >= 1 steps before, zero before the first."""
+        row: Tensor = state.rows[-steps] if steps <= len(state.rows) else state.v
+        return row
 
     def _pick(self, shifted: list[Tensor]) -> Tensor:
         if len(shifted) == 1:
             return shifted[0]
         columns = zip(shifted, self._groups, strict=True)
         return torch.cat([y[..., c] for y, (_, c) in columns], dim=-1)[..., self._back]
+
+
+def _shifted(line: Tensor, start: int, steps: int, zeros: Tensor) -> Tensor:
+    """Return ``steps`` rows of ``line`` from row ``start`` on, ``zeros`` [1, B, N] before row 0."""
+    missing = min(steps, max(0, -start))
+    rows = line[max(0, start) : max(0, start + steps)]
+    return torch.cat([zeros.expand(missing, -1, -1), rows]) if missing else rows
 
 
 class Membrane(Neurons):

@@ -336,3 +336,28 @@ def test_errors_name_what_is_wrong():
         run_float(one(lif("p", 1, reset="subtract-once", spikes="multiple")), np.ones((2, 1, 1)))
     with pytest.raises(RangeError, match="do not fit 32 bits"):
         run_float(one(lif("p", 1, spikes="multiple")), np.full((2, 1, 1), 1e12), record=("spikes",))
+
+
+@pytest.mark.parametrize("memory", [1, 2**24])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_delay_may_be_far_longer_than_a_run_and_costs_nothing(memory, late):
+    """Its zeros are not stored: 2**31 - 1 steps of them would fill any machine."""
+    steps = np.array([1, 3, 7, 2**31 - 1], np.int32)
+    delay = stateless("d", "delay", np.full(4, 0.5), delay_steps=steps)
+    loop = (Synapse("back", "d", "d", (Dense("w", np.diag([2.0, 3.0, 5.0, 7.0])),), late=False),)
+    net = one(delay, *(loop if late else ()), readout="last_v", n_input=4)
+    reader = stateless("r", "relay", np.zeros(4))
+    net = replace(
+        net, populations=(delay, reader), synapses=(*net.synapses, Synapse("o", "d", "r", ())),
+        readout=Readout("r", "last_v"),
+    )  # fmt: skip
+    x = np.random.default_rng(0).integers(-9, 9, (10, 2, 4)).astype(float)
+    sent = np.zeros_like(x)
+    for t in range(10):
+        for k, d in enumerate(steps):
+            if t >= d:
+                factor = [2.0, 3.0, 5.0, 7.0][k] if late else 0.0
+                sent[t, :, k] = x[t - d, :, k] + 0.5 + factor * sent[t - d, :, k]
+    traces = run_float(net, x, record=("y",), memory_bytes=memory)
+    assert (traces.records["d/y"] == sent).all()
+    assert not traces.records["d/y"][:, :, 3].any()
