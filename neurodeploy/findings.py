@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
@@ -37,13 +38,21 @@ class Finding:
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the finding as a dictionary of JSON types."""
-        return dataclasses.asdict(self)
+        """Return the finding as a dictionary of JSON types; infinity and NaN become words."""
+        numbers = {key: _finite(value) for key, value in self.numbers.items()}
+        return {**dataclasses.asdict(self), "numbers": numbers}
 
     def __str__(self) -> str:
         """Return ``severity: where: what (remedy)``."""
         tail = f" ({self.remedy})" if self.remedy else ""
         return f"{self.severity}: {self.where}: {self.what}{tail}"
+
+
+def _finite(value: Any) -> Any:
+    """Return ``value`` as JSON can say it, which knows neither infinity nor NaN."""
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True, slots=True)

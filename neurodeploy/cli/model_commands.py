@@ -39,7 +39,12 @@ def inspect(arguments: argparse.Namespace) -> int:
         **reading_options(arguments),
     )
     errors = "\n  ".join(str(finding) for finding in inspection.stops)
-    stopped = f"{arguments.file}: {len(inspection.stops)} findings stop here:\n  {errors}"
+    few = (
+        "1 finding stops"
+        if len(inspection.stops) == 1
+        else f"{len(inspection.stops)} findings stop"
+    )
+    stopped = f"{arguments.file}: {few} here:\n  {errors}"
     ending = {"error": stopped, "exit_code": 2} if inspection.stops else {}
     console.document({**inspection.document, **ending})
     for title, header, rows in inspection.tables:
@@ -185,6 +190,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run and write traces."""
     from neurodeploy.network import decide, load_stimuli
     from neurodeploy.pipeline.backends import run_model, stimulus_for
+    from neurodeploy.pipeline.inspection import assumptions
 
     console = Console(arguments.json)
     if Path(arguments.out).suffix not in (".npz", ".h5"):
@@ -196,6 +202,7 @@ def run(arguments: argparse.Namespace) -> int:
     source = model.network_for(arguments.backend)
     stimulus, noticed = stimulus_for(source, stimuli, arguments.backend)
     console.findings((*model.findings, *noticed))
+    assumed = assumptions(model.findings)
     with console.progress() as report:
         traces = run_model(
             model,
@@ -220,9 +227,19 @@ def run(arguments: argparse.Namespace) -> int:
         if key.endswith("/spikes")
     }
     console.document(
-        {"out": arguments.out, "samples": len(stimuli), "accuracy": accuracy, "rates": rates}
+        {
+            "out": arguments.out,
+            "samples": len(stimuli),
+            "accuracy": accuracy,
+            "rates": rates,
+            "contract": dict(source.contract),
+            "assumed": assumed,
+        }
     )
     console.say(f"{arguments.out}: {len(stimuli)} samples, backend {arguments.backend}")
+    if assumed:
+        words = ", ".join(f"{name} {value}" for name, value in assumed.items())
+        console.say(f"assumed, as nothing says it: {words} (neurodeploy inspect names the options)")
     if accuracy is not None:
         console.say(f"accuracy {accuracy:.2%} (a tie counts as wrong)")
     console.table(("population", "spikes per step"), ((k, f"{v:.4f}") for k, v in rates.items()))

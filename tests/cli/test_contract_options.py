@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import nir_samples as samples
+import numpy as np
 import pytest
 from nir_samples import affine, chain, lif
 
@@ -78,3 +79,20 @@ def test_a_quantised_network_takes_neither(tmp_path, capsys):
         out = ["--input", "x.npz", "--backend", "fixed", "--out", "t.npz"]
         assert main(["run", str(tmp_path / "net.h5"), *out, *words]) == 2
         assert "drop --convention and --repair" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("node", "dt"),
+    [
+        ({"type": "Delay", "delay": [1e308, 1e308]}, "1e-300"),
+        (lif(tau=[1e-320, 1e-320]), "1e-3"),
+    ],
+)
+def test_numbers_beyond_float64_are_words_in_the_document(tmp_path, capsys, node, dt):
+    node = {k: v if isinstance(v, str) else np.asarray(v) for k, v in node.items()}
+    path = samples.write_chain(tmp_path / "net.nir", node, n_in=(2,))
+    assert main(["inspect", str(path), "--dt", dt, "--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    (error,) = [f for f in document["findings"] if f["severity"] == "error"]
+    assert "inf" in error["numbers"].values()
+    assert "1 finding stops here" in document["error"]
