@@ -57,6 +57,7 @@ lint: $(VENV)/.installed
 
 bench: setup
 	$(BIN)/python benchmarks/simulator_against_lava.py
+	$(BIN)/python benchmarks/read_against_nir.py
 
 clean:
 	rm -rf $(VENV) .lava-runtime .lint build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -104,13 +104,18 @@ def is_assumption(finding: Finding) -> bool:
     return finding.where == "contract" and finding.what.endswith("is assumed")
 
 
+def assumptions(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return the words of the contract that were assumed, with their values."""
+    return {name: f.numbers[name] for f in findings if is_assumption(f) for name in f.numbers}
+
+
 def _contract_rows(
     found: Survey, options: Contract, convention: str | None
 ) -> list[tuple[Any, ...]]:
     """Return every word of the contract with where it came from."""
     if found.contract is None:
         return []
-    assumed = {name for f in found.findings if is_assumption(f) for name in f.numbers}
+    assumed = assumptions(found.findings)
     preset = {} if convention is None else CONVENTIONS[convention].fields
     rows = []
     for field in dataclasses.fields(Contract):

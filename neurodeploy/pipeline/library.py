@@ -218,7 +218,21 @@ def _samples(data: Samples | str | Path) -> Samples:
 
 
 def _array(value: Any) -> NDArray[np.float64]:
-    """Return numpy float64 from numpy or torch (which stays unimported)."""
+    """Return numpy float64 from numpy or torch (which stays unimported).
+
+    Raises
+    ------
+    InputError
+        For what is not an array of real numbers.
+    """
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    return np.asarray(value, dtype=np.float64)
+        # numpy lacks some of torch's number types (bfloat16); float64 holds all of them.
+        value = value.detach().cpu()
+        value = value.numpy() if value.is_complex() else value.double().numpy()
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biufO":
+            raise InputError(f"data: hold {array.dtype}; needs real numbers")
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"data: cannot be made an array of numbers: {error}") from error

@@ -399,6 +399,20 @@ def test_inspect_says_where_every_contract_word_comes_from(tmp_path, capsys):
     assert output.rstrip().endswith("--dt 0.001 --steps 6 --convention snntorch")
 
 
+def test_run_lists_what_it_assumed(files, tmp_path, capsys):
+    model = write_model(tmp_path / "bare.nir", metadata=False)
+    out = tmp_path / "traces.npz"
+    given = ("--input", files["test"], "--backend", "float", "--out", out)
+    assert call("run", model, *given, "--dt", "1e-3", "--steps", "6", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["assumed"]["decay"] == "euler"
+    assert "dt" not in document["assumed"]
+    assert call("run", model, *given, "--dt", "1e-3", "--steps", "6") == 0
+    assert "assumed, as nothing says it: reset value" in capsys.readouterr().out
+    assert call("run", files["model"], *given) == 0
+    assert "assumed, as" not in capsys.readouterr().out
+
+
 def test_inspect_shows_a_broken_graph_with_all_that_is_wrong(tmp_path, capsys):
     model = write_model(tmp_path / "net.nir")
     with h5py.File(model, "a") as file:
