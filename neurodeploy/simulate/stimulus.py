@@ -140,6 +140,8 @@ def _run_steps(
     what: str, array: NDArray[Any], n_input: int, steps: int | None, asked_steps: int | None
 ) -> int:
     """Return the steps of a run; raise where the shape does not fit."""
+    if asked_steps is not None and not isinstance(asked_steps, (int, np.integer)):
+        raise InputError(f"steps: {asked_steps!r}; needs a whole number")
     if array.ndim not in (2, 3) or array.shape[-1] != n_input:
         raise ShapeError(
             f"{what}: shape {array.shape}; this network needs [B, {n_input}] (held) "

@@ -1,9 +1,12 @@
 """A model keeps what was assumed about its graph, and its runs list it."""
 
 import numpy as np
+import pytest
+import torch
 from small_models import N_IN, write_model
 
 import neurodeploy as nd
+from neurodeploy.errors import InputError
 
 
 def test_traces_list_every_assumption(tmp_path):
@@ -26,3 +29,28 @@ def test_traces_list_every_assumption(tmp_path):
 def test_a_full_contract_leaves_nothing_to_assume(tmp_path):
     graph = nd.read(write_model(tmp_path / "net.nir"))
     assert not [f for f in graph.findings if f.what.endswith("is assumed")]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int8])
+def test_every_real_torch_type_runs(tmp_path, dtype):
+    graph = nd.read(write_model(tmp_path / "net.nir"))
+    x = torch.randint(0, 2, (5, 2, N_IN), generator=torch.Generator().manual_seed(0))
+    expected = nd.run(graph, x=x.numpy()).output
+    assert (nd.run(graph, x=x.to(dtype)).output == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"x": "abc"}, "needs real numbers"),
+        ({"x": np.ones((5, 2, N_IN), complex)}, "hold complex128; needs real numbers"),
+        ({"x": torch.ones(5, 2, N_IN, dtype=torch.complex64)}, "needs real numbers"),
+        ({"x": [[[1, 2], [3]]]}, "cannot be made an array"),
+        ({"images": np.ones((2, N_IN)), "steps": 2.5}, "steps: 2.5; needs a whole number"),
+        ({"images": np.ones((2, N_IN)), "steps": "4"}, "steps: '4'; needs a whole number"),
+    ],
+)
+def test_inputs_of_other_kinds_are_named(tmp_path, words, message):
+    graph = nd.read(write_model(tmp_path / "net.nir"))
+    with pytest.raises(InputError, match=message):
+        nd.run(graph, **words)
