@@ -19,14 +19,12 @@ import h5py
 from neurodeploy.errors import FileFormatError, InputError
 from neurodeploy.graph.finding_list import FindingList, node_at
 from neurodeploy.graph.limits import ReadLimits, check_arrays
-from neurodeploy.graph.raw import BROKEN, RawGraph, RawNode, RawScope, inner_name
+from neurodeploy.graph.raw import BROKEN, MAX_NAME, RawGraph, RawNode, RawScope, inner_name
 from neurodeploy.graph.stored_arrays import MAX_TEXT_BYTES, read_numbers, read_text
 from neurodeploy.hdf5_scan import StoredArray, StoredGroup, scan_hdf5
 
 #: The newest NIR whose nodes this reader knows.
 NEWEST_VERSION = (1, 0, 8)
-#: Longest node name, in characters.
-MAX_NAME = 512
 #: Group levels of a file beside those of nested graphs: metadata, names with slashes.
 _SPARE_LEVELS = 32
 #: Metadata that change what a graph means.

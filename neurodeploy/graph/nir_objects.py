@@ -12,7 +12,7 @@ from neurodeploy.errors import FileFormatError, InputError, UnsupportedNodeError
 from neurodeploy.graph.finding_list import FindingList, node_at
 from neurodeploy.graph.limits import ReadLimits
 from neurodeploy.graph.nodes import NODE_TYPES
-from neurodeploy.graph.raw import BROKEN, RawGraph, RawNode, RawScope, inner_name
+from neurodeploy.graph.raw import BROKEN, MAX_NAME, RawGraph, RawNode, RawScope, inner_name
 
 #: Where nir keeps what a file calls ``shape`` and ``input_type``.
 _TYPE_FIELDS = {("Input", "shape"): "input", ("Output", "shape"): "output"}
@@ -57,8 +57,7 @@ def read_nir_object(graph: Any, limits: ReadLimits, findings: FindingList) -> Ra
                 )
             local = str(key)
             flat = inner_name(name, local)
-            if not local or "/" in local.strip("/") or local.strip("/") != local:
-                _check_slashes(flat, local, findings)
+            _check_name(flat, local, findings)
             if not is_nir_graph(node):
                 members[local] = _node(flat, node, findings)
                 continue
@@ -76,13 +75,21 @@ def read_nir_object(graph: Any, limits: ReadLimits, findings: FindingList) -> Ra
     return RawGraph(scopes)
 
 
-def _check_slashes(flat: str, local: str, findings: FindingList) -> None:
-    if not all(local.split("/")):
+def _check_name(flat: str, local: str, findings: FindingList) -> None:
+    """Name what no file could hold, by the rules of the file reader."""
+    where = node_at(flat[:MAX_NAME])
+    if len(local) > MAX_NAME or not local.isprintable():
+        text = f"its name has {len(local)} characters or unprintable ones"
+        findings.error(where, text, f"use at most {MAX_NAME} printable characters")
+    elif not all(local.split("/")):
         text = "its name is empty, or begins or ends with a slash"
-        findings.error(node_at(flat), text, "give the node a name")
-        return
-    text = "its name holds a slash, which a file stores as nesting; nir.read fails on it"
-    findings.warning(node_at(flat), text, "use a dot in its place")
+        findings.error(where, text, "give the node a name")
+    elif "." in local.split("/"):
+        text = "its name is a lone dot, which HDF5 takes for the group itself"
+        findings.error(where, text, "give the node a name")
+    elif "/" in local:
+        text = "its name holds a slash, which a file stores as nesting; nir.read fails on it"
+        findings.warning(where, text, "use a dot in its place")
 
 
 def _node(name: str, node: Any, findings: FindingList) -> RawNode:

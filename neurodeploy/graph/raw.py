@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+#: Longest node name, in characters.
+MAX_NAME: Final = 512
 #: A field whose value could not be read; a finding says why.
 BROKEN: Final = object()
 
