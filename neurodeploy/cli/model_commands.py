@@ -158,6 +158,12 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, help="traces to write (.npz or .h5)")
     parser.add_argument("--record", type=quantities, default=("spikes",), help="spikes,v,u,v_pre")
     parser.add_argument("--timing", choices=("aligned", "lava"), default="aligned")
+    parser.add_argument(
+        "--dtype",
+        choices=("float64", "float32"),
+        default="float64",
+        help="numbers of the float backend",
+    )
     parser.add_argument("--profile", help="chip, where a NIR file runs in fixed point")
     parser.add_argument("--calibration", help="data for the ranges of that quantisation")
     parser.add_argument("--samples", type=positive, help="only the first N samples")
@@ -212,6 +218,7 @@ def run(arguments: argparse.Namespace) -> int:
             timing=arguments.timing,
             threads=arguments.threads,
             timeout_s=arguments.timeout,
+            dtype=arguments.dtype,
             progress=lambda done, total: report(f"run {arguments.backend}", done, total),
         )
     traces.save(arguments.out)

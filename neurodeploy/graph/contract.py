@@ -45,6 +45,15 @@ _INTEGERS = ("steps", "encoder_bits")
 _LARGEST = sys.float_info.max
 
 
+def _check_encoder(low: float | None, high: float | None, bits: int | None) -> None:
+    if bits is not None and not 1 <= bits <= 16:
+        raise ContractError(f"contract: --encoder-bits is {bits}; an input code has 1 to 16 bits")
+    if low is not None and high is not None and low >= high:
+        raise ContractError(
+            f"contract: --encoder-low {low:g} is not below --encoder-high {high:g}; give a range"
+        )
+
+
 def _check_v_min(value: float | str | None) -> None:
     if value is None or value == "none":
         return
@@ -136,6 +145,7 @@ class Contract:
             raise ContractError(f"contract: dt is {self.dt} s; it must be positive and finite")
         if self.steps is not None and self.steps < 1:
             raise ContractError(f"contract: steps is {self.steps}; a sample has at least 1 step")
+        _check_encoder(self.encoder_low, self.encoder_high, self.encoder_bits)
         _check_v_min(self.v_min)
         _check_window(self.readout_window, self.steps)
 

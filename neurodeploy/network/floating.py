@@ -243,10 +243,15 @@ class Network:
     contract: Mapping[str, Any] = field(default_factory=dict)
     nir_file: bytes = b""
     input_shape: tuple[int, ...] = ()
+    _into: Mapping[str, tuple[Synapse, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check that names are unique and that both ends of every synapse fit."""
         check_connections(self.populations, self.synapses, self.n_input, self.readout)
+        into: dict[str, list[Synapse]] = {}
+        for synapse in self.synapses:
+            into.setdefault(synapse.target, []).append(synapse)
+        object.__setattr__(self, "_into", {name: tuple(some) for name, some in into.items()})
         if not self.input_shape:
             object.__setattr__(self, "input_shape", (self.n_input,))
 
@@ -257,7 +262,7 @@ class Network:
 
     def synapses_into(self, name: str) -> tuple[Synapse, ...]:
         """Return the synapses whose target is the population ``name``."""
-        return tuple(s for s in self.synapses if s.target == name)
+        return self._into.get(name, ())
 
     @property
     def is_plain(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -10,12 +11,20 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import ContractError, InputError
 from neurodeploy.findings import Finding
-from neurodeploy.network import FixedPointNetwork, Network, Quantity, Stimuli, Traces
+from neurodeploy.network import (
+    FixedPointNetwork,
+    Network,
+    Quantity,
+    Stimuli,
+    Traces,
+    network_hash,
+)
 from neurodeploy.pipeline.model import Model
 from neurodeploy.simulate import run_fixed, run_float
 
 BACKENDS = ("float", "fixed", "lava")
 Timing = Literal["aligned", "lava"]
+FloatType = Literal["float64", "float32"]
 Progress = Callable[[int, int], None]
 
 
@@ -28,6 +37,7 @@ def run_model(
     record: Sequence[Quantity] = (),
     timing: Timing = "aligned",
     threads: int | None = None,
+    dtype: FloatType = "float64",
     timeout_s: float | None = None,
     progress: Progress | None = None,
 ) -> Traces:
@@ -43,13 +53,16 @@ def run_model(
     backend : {"float", "fixed", "lava"}
     steps, record, timing, threads
         As ``run_fixed``.
+    dtype : {"float64", "float32"}
+        Numbers of the float backend; float32 is for counting decisions that hang on rounding.
     timeout_s : float
         Limit for Lava; default grows with steps and samples.
 
     Returns
     -------
     Traces
-        ``meta["findings"]`` lists what was noticed and assumed on the way to the model.
+        ``meta["findings"]`` lists what was noticed and assumed on the way to the model,
+        ``meta["model"]`` has the hashes of its NIR file and of its integers.
 
     Raises
     ------
@@ -58,9 +71,13 @@ def run_model(
     MissingComponentError, LavaError
         From Lava.
     """
+    if dtype != "float64" and backend != "float":
+        raise InputError(f"dtype {dtype}: backend {backend!r} computes in integers; drop dtype")
     if backend == "float":
         network = model.require_network()
-        traces = run_float(network, stimulus, steps=steps, record=tuple(record), timing=timing)
+        traces = run_float(
+            network, stimulus, steps=steps, record=tuple(record), timing=timing, dtype=dtype
+        )
     elif backend == "fixed":
         traces = run_fixed(
             model.require_fixed(),
@@ -86,7 +103,17 @@ def run_model(
     else:
         raise InputError(f"backend {backend!r} does not exist; there are: {', '.join(BACKENDS)}")
     noticed = [finding.as_dict() for finding in model.findings]
-    return dataclasses.replace(traces, meta={**traces.meta, "findings": noticed})
+    meta = {**traces.meta, "findings": noticed, "model": _identity(model, backend)}
+    return dataclasses.replace(traces, meta=meta)
+
+
+def _identity(model: Model, backend: str) -> dict[str, str]:
+    """Return hashes of what was run: the NIR file, and for integers the network's own."""
+    ran = model.network_for(backend)
+    found = {"nir_sha256": hashlib.sha256(ran.nir_file).hexdigest()} if ran.nir_file else {}
+    if isinstance(ran, FixedPointNetwork):
+        found["network_hash"] = network_hash(ran)
+    return found
 
 
 def stimulus_for(

@@ -25,7 +25,7 @@ from neurodeploy.network import (
     load_network,
     load_samples,
 )
-from neurodeploy.pipeline.backends import Timing, run_model, stimulus_for
+from neurodeploy.pipeline.backends import FloatType, Timing, run_model, stimulus_for
 from neurodeploy.pipeline.deploy import Outcome
 from neurodeploy.pipeline.deploy import deploy as deploy_files
 from neurodeploy.pipeline.model import Model, model_from_graph, quantized
@@ -113,6 +113,7 @@ def run(
     record: Sequence[Quantity] = (),
     timing: Timing = "aligned",
     threads: int | None = None,
+    dtype: FloatType = "float64",
 ) -> Traces:
     """Run a graph in float, or a fixed-point network in the simulator or on Lava.
 
@@ -132,6 +133,8 @@ def run(
         Logical time, or hardware time with one step per synapse.
     threads : int
         Default: all cores.
+    dtype : {"float64", "float32"}
+        Numbers of the float backend.
     """
     if isinstance(model, Graph):
         held = model_from_graph(model, "model")
@@ -147,7 +150,14 @@ def run(
     stimulus, noticed = stimulus_for(source, stimuli, backend)
     held = dataclasses.replace(held, findings=(*held.findings, *noticed))
     return run_model(
-        held, stimulus, backend, steps=steps, record=record, timing=timing, threads=threads
+        held,
+        stimulus,
+        backend,
+        steps=steps,
+        record=record,
+        timing=timing,
+        threads=threads,
+        dtype=dtype,
     )
 
 

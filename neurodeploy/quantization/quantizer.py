@@ -112,9 +112,11 @@ def quantize_network(
     built = _Built()
     latencies = _latencies(network)
     for population in network.populations:
-        _quantize_population(
-            network, population, latencies[population.name], config, (v_seen or {}), built
-        )
+        # Numbers beyond float64 are refused by name, not by a warning of numpy's.
+        with np.errstate(over="ignore", invalid="ignore"):
+            _quantize_population(
+                network, population, latencies[population.name], config, (v_seen or {}), built
+            )
     net = FixedPointNetwork(
         populations=tuple(built.populations),
         synapses=tuple(built.synapses),

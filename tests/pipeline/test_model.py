@@ -1,5 +1,7 @@
 """A model keeps what was assumed about its graph, and its runs list it."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,7 @@ def test_traces_list_every_assumption(tmp_path):
     assert {"decay", "spikes", "input_gain", "recurrent_cut", "readout_node"} <= assumed
     assert not {"dt", "reset"} & assumed
     assert traces.meta["contract"]["decay"] == "euler"
+    assert traces.meta["model"] == {"nir_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     # A graph that was read before keeps its assumptions.
     assert nd.read(graph).findings == graph.findings
 
@@ -54,3 +57,16 @@ def test_inputs_of_other_kinds_are_named(tmp_path, words, message):
     graph = nd.read(write_model(tmp_path / "net.nir"))
     with pytest.raises(InputError, match=message):
         nd.run(graph, **words)
+
+
+def test_float32_is_for_float_alone(tmp_path):
+    graph = nd.read(write_model(tmp_path / "net.nir"))
+    x = np.random.default_rng(0).random((5, 2, N_IN))
+    traces = nd.run(graph, x=x, dtype="float32", record=("v",))
+    assert traces.meta["dtype"] == "float32"
+    assert traces.records["lif1/v"].dtype == np.float32
+    net, _ = nd.quantize(graph)
+    fixed = nd.run(net, x=np.round(x))
+    assert set(fixed.meta["model"]) == {"nir_sha256", "network_hash"}
+    with pytest.raises(InputError, match="integers"):
+        nd.run(net, x=np.round(x), dtype="float32")
