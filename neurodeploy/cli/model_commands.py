@@ -195,7 +195,7 @@ def model_for(arguments: argparse.Namespace, backend: str) -> Any:
 def run(arguments: argparse.Namespace) -> int:
     """Run and write traces."""
     from neurodeploy.network import decide, load_stimuli
-    from neurodeploy.pipeline.backends import run_model, stimulus_for
+    from neurodeploy.pipeline.backends import run_model, stimulus_for, widened
     from neurodeploy.pipeline.inspection import assumptions
 
     console = Console(arguments.json)
@@ -206,6 +206,7 @@ def run(arguments: argparse.Namespace) -> int:
     stimuli = load_stimuli(arguments.input)
     stimuli = stimuli.first(arguments.samples) if arguments.samples else stimuli
     source = model.network_for(arguments.backend)
+    stimuli = widened(model, stimuli)
     stimulus, noticed = stimulus_for(source, stimuli, arguments.backend)
     console.findings((*model.findings, *noticed))
     assumed = assumptions(model.findings)

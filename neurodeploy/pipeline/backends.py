@@ -116,6 +116,24 @@ def _identity(model: Model, backend: str) -> dict[str, str]:
     return found
 
 
+def widened(model: Model, stimuli: Stimuli, steps: int | None = None) -> Stimuli:
+    """Return the stimuli with the gain lines of a graph whose gain is in a portable form.
+
+    Stimuli that have the graph's width already, and those of other graphs, stay as they are.
+    """
+    graph = model.graph
+    network = model.network
+    if graph is None or network is None or stimuli.values.shape[-1] == network.n_input:
+        return stimuli
+    # The exporter needs torch; other graphs do not.
+    if "neurodeploy_gain" not in graph.metadata:
+        return stimuli
+    from neurodeploy.export.gain import portable_stimulus
+
+    values = portable_stimulus(stimuli.values, graph, steps=steps)
+    return Stimuli(values, stimuli.labels, held=False)
+
+
 def stimulus_for(
     network: Network | FixedPointNetwork, stimuli: Stimuli, backend: str
 ) -> tuple[NDArray[Any], tuple[Finding, ...]]:

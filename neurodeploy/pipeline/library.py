@@ -25,7 +25,7 @@ from neurodeploy.network import (
     load_network,
     load_samples,
 )
-from neurodeploy.pipeline.backends import FloatType, Timing, run_model, stimulus_for
+from neurodeploy.pipeline.backends import FloatType, Timing, run_model, stimulus_for, widened
 from neurodeploy.pipeline.deploy import Outcome
 from neurodeploy.pipeline.deploy import deploy as deploy_files
 from neurodeploy.pipeline.model import Model, model_from_graph, quantized
@@ -147,6 +147,7 @@ def run(
     if (images is None) == (x is None):
         raise InputError("run: give either images [B, ...] or x [T, B, ...]")
     stimuli = Stimuli(_array(x if images is None else images), None, held=x is None)
+    stimuli = widened(held, stimuli, steps)
     stimulus, noticed = stimulus_for(source, stimuli, backend)
     held = dataclasses.replace(held, findings=(*held.findings, *noticed))
     return run_model(

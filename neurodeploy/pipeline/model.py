@@ -30,13 +30,14 @@ from neurodeploy.quantization import QuantizeConfig, quantize
 class Model:
     """A model on its way: ``fixed`` is None until it is quantised.
 
-    ``network`` is the graph as it is; once quantised, it has single matrices like the integers.
+    ``network`` is ``graph`` as it is; once quantised, it has single matrices like the integers.
     """
 
     name: str
     network: Network | None
     fixed: FixedPointNetwork | None
     findings: tuple[Finding, ...] = ()
+    graph: Graph | None = None
 
     def require_network(self) -> Network:
         """Return the float network; InputError if the file holds integers only."""
@@ -93,13 +94,13 @@ def load_model(
         return _load_fixed(path, options, lava_quirks)
     graph, findings = read(path, options, strict=strict, convention=convention, repair=repair)
     network, more = lower(graph)
-    return Model(path.stem, network, None, (*findings, *more))
+    return Model(path.stem, network, None, (*findings, *more), graph)
 
 
 def model_from_graph(graph: Graph, name: str) -> Model:
     """Wrap a graph that is already in memory."""
     network, findings = lower(graph)
-    return Model(name, network, None, (*graph.findings, *findings))
+    return Model(name, network, None, (*graph.findings, *findings), graph)
 
 
 def quantized(

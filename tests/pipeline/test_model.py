@@ -70,3 +70,24 @@ def test_float32_is_for_float_alone(tmp_path):
     assert set(fixed.meta["model"]) == {"nir_sha256", "network_hash"}
     with pytest.raises(InputError, match="integers"):
         nd.run(net, x=np.round(x), dtype="float32")
+
+
+def test_a_portable_gain_runs_on_the_stimulus_it_was_made_for(tmp_path):
+    from neurodeploy.neurons import DLIFCell, SpikingSequence
+
+    torch.manual_seed(3)
+    cells = [DLIFCell(4, retention=0.9), DLIFCell(4, retention=0.9)]
+    with torch.no_grad():
+        for cell in cells:
+            cell.gain.copy_(torch.tensor([0.5, 1.75, 1.0, 0.25]))  # exact in 8 bits
+    model = SpikingSequence(
+        torch.nn.Linear(5, 8), cells[0], torch.nn.Linear(8, 6), cells[1], steps=4
+    ).double()
+    images = np.random.default_rng(0).random((6, 5)) * 4
+    nd.to_nir(model, images, tmp_path / "plain.nir", dt=1e-3)
+    nd.to_nir(model, images, tmp_path / "wide.nir", dt=1e-3, gain_form="bit-planes")
+    x = np.repeat(images[None], 4, axis=0)
+    plain = nd.run(nd.read(tmp_path / "plain.nir"), x=x)
+    wide = nd.run(nd.read(tmp_path / "wide.nir"), x=x)
+    assert plain.scores().sum() > 0
+    np.testing.assert_array_equal(plain.scores(), wide.scores()[:, :6])
