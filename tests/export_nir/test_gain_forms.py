@@ -36,7 +36,7 @@ def test_a_tool_without_gains_runs_the_file(tmp_path, form):
     net = model(1, layers=1 if form == "stimulus" else 2)
     sample = np.random.default_rng(0).random((4, 5))
     path = tmp_path / "net.nir"
-    check, findings = to_nir(net, sample, path, dt=1e-3, gain_form=form, gain_bits=8)
+    check, _ = to_nir(net, sample, path, dt=1e-3, gain_form=form, gain_bits=8)
     assert check.portable is not None
     assert check.mean_gain_error  # ignoring the gain would have cost something
     plain = tmp_path / "plain.nir"
