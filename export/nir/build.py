@@ -125,6 +125,8 @@ class _Builder:
             self._neuron(node, key)
         elif node.operation is not None and node.operation.kind == "norm":
             self._norm(node, key, zero)
+        elif node.operation is not None and node.operation.kind == "max pool":
+            self._max_pool(node, key, zero)
         elif node.operation is not None:
             self._operation(node, key, zero, fold)
         return self.made[key]
@@ -267,6 +269,21 @@ class _Builder:
             bias = bias * fold.scale + (fold.shift if with_bias else 0)
         options = {n: p[n] for n in ("stride", "padding", "dilation", "groups")}
         return plain_conv(node.taken[1:], weight, bias, options), sources
+
+    def _max_pool(self, node: TraceNode, key: tuple[int, int], zero: int | None) -> None:
+        """Write the largest spike of each window: a sum of 0 and 1 that is above a half."""
+        name = self.draft.name_of(node, "pool")
+        self.made[key] = [self.draft.add(name, None, node.shape, True)]
+        groups = readings(node.edges)
+        if len(groups) != 1 or len(groups[0].edges) != 1:
+            raise UnsupportedNodeError(f"{node.path}: takes the maximum of a sum of spikes")
+        sources = [self._reach(edge, key[1], zero) for edge in groups[0].edges]
+        made, sources = self._spatial(node, groups[0], sources, node.constant, True, None)
+        total = self.draft.add(self.draft.name("pool", f"{node.path}.sum"), made, node.shape)
+        for names, lag in sources:
+            self.draft.connect(names, total, lag)
+        self.draft.connect([total], name)
+        self.draft.fill(name, nir.Threshold(threshold=np.full(node.shape, 0.5)))
 
     def _norm(self, node: TraceNode, key: tuple[int, int], zero: int | None) -> None:
         p = _parameters(node)

@@ -25,6 +25,7 @@ class CellType:
     ``rule``: lif, if, li. ``current``: it has a synaptic current. ``lead``: 1 where a call is one
     step [B, ...], 2 where it is all steps [T, B, ...]. ``weights``: it multiplies its input by a
     matrix of its own; ``recurrent``: its last spikes too. ``uses_dt``: its step depends on dt.
+    ``encodes``: it takes an image [B, ...], holds it for all its steps and keeps no state.
     """
 
     rule: str
@@ -33,6 +34,7 @@ class CellType:
     weights: bool = False
     recurrent: bool = False
     uses_dt: bool = True
+    encodes: bool = False
 
     @property
     def spikes(self) -> bool:
@@ -54,6 +56,7 @@ CELL_TYPES: Mapping[type[torch.nn.Module], CellType] = {
     norse.LILinearCell: CellType("li", current=True, weights=True),
     norse.IAFCell: CellType("if", uses_dt=False),
     norse.IAF: CellType("if", lead=2, uses_dt=False),
+    norse.ConstantCurrentLIFEncoder: CellType("lif", lead=2, encodes=True),
 }
 #: Norse modules that only arrange others, or are written with torch functions.
 _TRANSPARENT = ("SequentialState", "RecurrentSequential", "Lift", "LConv2d")
@@ -70,6 +73,11 @@ def refuse_unknown(path: str, module: torch.nn.Module) -> str | None:
         # A subclass may compute something else.
         if isinstance(module, known):
             return f"{path}: {name} is a subclass of {known.__name__}; supported cells: {listed}"
+    if kind.__module__ == "norse.torch.module.encode":
+        return (
+            f"{path}: {name} cannot be exported to NIR, which has no such node; leave it out and "
+            "give what it makes: spikes = encoder(images), to_nir(rest_of_the_model, spikes, ...)"
+        )
     from_norse = kind.__module__.startswith("norse.torch.module")
     if from_norse and kind.__name__ not in _TRANSPARENT:
         return f"{path}: {name} cannot be exported to NIR; supported cells: {listed}"

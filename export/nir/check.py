@@ -248,7 +248,8 @@ def _compare_scores(plan: Plan, name: str, traces: Traces, wanted: Recording) ->
     if not difference <= SCORE_TOLERANCE:
         raise ExportRefusedError(
             f"{name}: refused: the read-out differs by {difference:.1e} of its largest value "
-            f"(limit {SCORE_TOLERANCE:.0e}); spikes are equal, so the last layer is at fault"
+            f"(limit {SCORE_TOLERANCE:.0e}); all spikes are equal, so the fault lies "
+            "in what follows the last spiking cell"
         )
     return difference
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import nir
+
 from neurodeploy.export.nir.check import ExportCheck
 from neurodeploy.export.nir.plan import Plan
 from neurodeploy.findings import Finding
@@ -25,6 +27,10 @@ def export_findings(plan: Plan, check: ExportCheck, widened: bool) -> list[Findi
     for name in check.silent:
         text = "never fires on the sample, so the check says little about it"
         found.append(Finding("warning", f"node {name!r}", text, "give a sample that makes it fire"))
+    for name, node in plan.built.nodes.items():
+        if isinstance(node, nir.Threshold):
+            text = "a max pool of spikes, written as SumPool2d and Threshold; few tools know both"
+            found.append(Finding("info", f"node {name!r}", text))
     found += _readout_findings(plan)
     if widened:
         text = (

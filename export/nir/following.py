@@ -22,7 +22,7 @@ from neurodeploy.export.nir.run import (
     run_model,
     ways_to_run,
 )
-from neurodeploy.export.nir.settle import TracedNetwork, settle
+from neurodeploy.export.nir.settle import NO_CELLS, TracedNetwork, settle
 from neurodeploy.export.nir.signal import Signal, Term
 from neurodeploy.export.nir.stateful import follow
 from neurodeploy.export.nir.trace import FAILS, Tracer
@@ -62,39 +62,66 @@ def follow_model(
     NeurodeployError
         What was met in the likeliest way, if none does.
     """
-    errors: list[tuple[Way, NeurodeployError]] = []
+    errors: list[_Failed] = []
     ways = ways_to_run(subject, values.shape, steps, layout)
+    single: Followed | None = None
     # A model may know its batch size: then it is followed with all samples.
     for few, way in [(True, way) for way in ways] + [(False, way) for way in ways]:
-        run = functools.partial(
-            _follow, subject, way=way, steps=steps, dt=(dt, fallback_dt), few=few
-        )
+        tracer = Tracer(_sample_count(values, way, few))
+        run = functools.partial(_follow, subject, way=way, steps=steps, dt=(dt, fallback_dt))
         try:
-            followed = run(values)
+            followed = run(values, tracer)
         except ContractError:
             raise
         except NeurodeployError as met:
-            errors.append((way, met))
+            errors.append(_Failed(way, met, sum(tracer.calls.values())))
             continue
         if followed.values_read:
-            _require_same(followed, run(np.flip(values, -1) * 0.5))
+            _require_same(followed, run(np.flip(values, -1) * 0.5, Tracer(tracer.recorder.samples)))
+        if followed.steps == 1 and way.layout == "held" and any(w.stepwise for w in ways):
+            # One step that takes a state: a sequence looks like a batch of images to it.
+            single = single or followed
+            continue
         return followed
-    # A way that fails in the model's own code says less than one that was refused.
-    errors.sort(key=lambda item: FAILS in str(item[1]))
-    way, error = errors[0]
-    if FAILS in str(error):
-        raise type(error)(f"{error} ({way})") from error.__cause__
-    raise error
+    if single is not None:
+        return single
+    raise _most_telling(errors)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Failed:
+    """A way that does not hold together: why, and after how many calls of cells."""
+
+    way: Way
+    error: NeurodeployError
+    calls: int
+
+
+def _most_telling(errors: list[_Failed]) -> NeurodeployError:
+    """Return the error of the way that got furthest; the first of those that got equally far.
+
+    A way that fails in the model's own code says less than one that was refused.
+    """
+    best = min(errors, key=lambda failed: (FAILS in str(failed.error), -failed.calls))
+    if FAILS not in str(best.error):
+        return best.error
+    error = type(best.error)(f"{best.error} ({best.way})")
+    error.__cause__ = best.error.__cause__
+    return error
+
+
+def _sample_count(values: FloatArray, way: Way, few: bool) -> int:
+    return _SAMPLES if few else values.shape[1 if way.layout == "time-first" else 0]
 
 
 def _follow(
     subject: Subject,
     values: FloatArray,
+    tracer: Tracer,
     *,
     way: Way,
     steps: int | None,
     dt: tuple[float | None, float | None],
-    few: bool,
 ) -> Followed:
     if way.stepwise and way.layout == "held" and steps is None:
         raise ContractError(
@@ -103,9 +130,8 @@ def _follow(
         )
     copied = subject.copied(torch.float64)
     batch_axis = 1 if way.layout == "time-first" else 0
-    count = _SAMPLES if few else values.shape[batch_axis]
+    count = tracer.recorder.samples
     inputs = torch.from_numpy(np.array(values[:, :count] if batch_axis else values[:count]))
-    tracer = Tracer(inputs.shape[batch_axis])
     with exact_run(torch.float64):
         follow(tracer, copied.module)
         with tracer:
@@ -122,7 +148,7 @@ def _follow(
 def _require_spiking(tracer: Tracer) -> None:
     modules = (s.module for s in tracer.recorder.sites if s.module is not None)
     if not any(CELL_TYPES[type(m)].spikes for m in modules):
-        raise UnsupportedNodeError("model: has no spiking cell; there is nothing to deploy")
+        raise UnsupportedNodeError(NO_CELLS)
 
 
 def _enter(tracer: Tracer, inputs: Tensor, way: Way) -> None:

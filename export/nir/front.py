@@ -19,7 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 import neurodeploy
-from neurodeploy.errors import RangeError, ShapeError, UnsupportedNodeError
+from neurodeploy.errors import (
+    ContractError,
+    InputError,
+    RangeError,
+    ShapeError,
+    UnsupportedNodeError,
+)
 from neurodeploy.export.gain import write_portable_gain
 from neurodeploy.export.nir.build import build
 from neurodeploy.export.nir.check import ExportCheck, check_file, stated_dt
@@ -84,7 +90,7 @@ def to_nir(
         run exactly (see ``neurodeploy.export.gain``); that takes a wider stimulus, which
         ``portable_stimulus`` makes.
     gain_bits : int
-        Bits of a gain in bit planes, 1 to 8.
+        Bits of a gain in bit planes, 1 to 16.
     gain_unit_r : bool
         Move r into the weights of a portable form, as Norse's importer ignores it.
 
@@ -100,6 +106,7 @@ def to_nir(
     UnsupportedNodeError, ShapeError, RangeError, ContractError
         If the model cannot be written; each names the module's path.
     """
+    _require_options(path, dt, steps, encoder, gain_bits)
     values, encoder, widened = sample_values(sample, encoder)
     plan = _plan(model, values, encoder, steps=steps, dt=dt, readout=readout, layout=layout)
     contract = _contract(plan)
@@ -126,6 +133,22 @@ def to_nir(
     return Result(check, findings)
 
 
+def _require_options(path: Any, dt: Any, steps: Any, encoder: Any, gain_bits: Any) -> None:
+    """Refuse arguments of another kind than the signature says."""
+    if not isinstance(path, (str, Path)):
+        raise InputError(f"path: {type(path).__name__}; give the name of a file to write")
+    number = isinstance(dt, (int, float, np.number)) and not isinstance(dt, bool)
+    if dt is not None and not (number and 0 < dt < float("inf")):
+        raise ContractError(f"dt: {dt!r}; a step length is a positive number of seconds")
+    for name, value in (("steps", 1 if steps is None else steps), ("gain_bits", gain_bits)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise InputError(f"{name}: {value!r}; give a whole number")
+    if steps is not None and steps < 1:
+        raise ContractError(f"steps: {steps}; a sample has at least one step")
+    if encoder is not None and not isinstance(encoder, ConstantEncoder):
+        raise InputError(f"encoder: {type(encoder).__name__}; give a ConstantEncoder")
+
+
 def check_export(
     model: Any,
     sample: Any,
@@ -148,6 +171,7 @@ def check_export(
     ExportRefusedError
         If anything differs.
     """
+    _require_options(path, dt, steps, encoder, 8)
     values, encoder, _ = sample_values(sample, encoder)
     # Without any the file cannot be read, and that is what is said.
     fallback = stated_dt(Path(path)) or 1.0
@@ -252,8 +276,10 @@ def sample_values(
     RangeError
         If a code or value does not fit the encoder that was given.
     """
-    array = sample.detach().cpu().numpy() if isinstance(sample, torch.Tensor) else sample
-    array = np.asarray(array)
+    if isinstance(sample, torch.Tensor):
+        dense = sample.detach().cpu().to_dense()
+        sample = (dense.float() if dense.dtype is torch.bfloat16 else dense).numpy()
+    array = np.asarray(sample)
     if array.ndim < 2 or not array.size or array.dtype.kind not in "biuf":
         raise ShapeError(
             f"sample: shape {array.shape} of {array.dtype}; needs numbers, images [B, n] or "

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from neurodeploy.export.nir.rules import changed, named, rule, words
+from neurodeploy.export.nir.aliases import changed
+from neurodeploy.export.nir.rules import named, rule, words
 from neurodeploy.export.nir.signal import (
     Largest,
     Opaque,
     Shown,
     Signal,
     Tag,
+    constant,
     joined,
     moved,
     padded,
@@ -140,16 +142,16 @@ def _pad(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 @rule("__setitem__")
 def _write(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     target, place, value = args
-    new = tracer.signal_of(value)
-    old = tracer.stale.pop(id(target), None) or tracer.signal_of(target)
+    new, old = tracer.signal_of(value), tracer.signal_of(target)
     indexed = any(
         tracer.tag_of(p) is not None for p in (place if isinstance(place, tuple) else [place])
     )
     func(*args, **kwargs)
     if indexed or not isinstance(new, Signal) or not isinstance(old, Signal):
-        tracer.tag(target, Opaque(tracer.path, "writing into a tensor at computed places"))
+        why = Opaque(tracer.path, "writing into a tensor at computed places")
+        changed(tracer, target, why, target)
         return None
-    tracer.tag(target, written(old, place, new))
+    changed(tracer, target, written(old, place, new), target)
     return None
 
 
@@ -161,3 +163,11 @@ def _copy(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, An
     if not isinstance(new, Signal):
         return NotImplemented
     return changed(tracer, target, moved(new, lambda x: x.broadcast_to(target.shape)), result)
+
+
+@rule("zero_", "fill_")
+def _fill(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if any(tracer.tag_of(value) is not None for value in (*args[1:], *kwargs.values())):
+        return NotImplemented
+    result = func(*args, **kwargs)
+    return changed(tracer, args[0], constant(args[0]), result)

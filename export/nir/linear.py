@@ -207,6 +207,32 @@ def lp_pool2d(
     return _pool(tracer, signal, "sum", (kernel, step, pad), None)
 
 
+def max_pool2d(
+    tracer: Tracer,
+    signal: Signal,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> Description:
+    """Largest value of a window of spikes: 1 where their sum is above a half."""
+    if not is_binary(tracer, signal):
+        raise UnsupportedNodeError("max_pool2d of anything but one cell's spikes")
+    if set(per_axis(dilation, 2)) != {1}:
+        raise UnsupportedNodeError("max_pool2d with dilation")
+    kernel, step, pad = _window(kernel_size, stride, padding, 2)
+    _require_whole_windows("max_pool2d", signal, kernel, step, pad, ceil_mode)
+    return _pool(tracer, signal, "max", (kernel, step, pad), None)
+
+
+def is_binary(tracer: Tracer, signal: Signal) -> bool:
+    """Whether every value is 0 or 1: a spike, or the largest of several."""
+    sites = [tracer.recorder.sites[term.node] for term in signal.terms]
+    plain = all(not isinstance(t.factor, Tensor) and t.factor == 1 for t in signal.terms)
+    return len(sites) < 2 and plain and signal.constant is None and all(s.is_binary for s in sites)
+
+
 def batch_norm(
     tracer: Tracer,
     signal: Signal,
@@ -309,5 +335,6 @@ DESCRIPTIONS: Mapping[str, Callable[..., Description]] = {
     "avg_pool1d": avg_pool1d,
     "adaptive_avg_pool2d": adaptive_avg_pool2d,
     "lp_pool2d": lp_pool2d,
+    "max_pool2d": max_pool2d,
     "batch_norm": batch_norm,
 }

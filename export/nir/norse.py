@@ -7,6 +7,7 @@ from neurodeploy.neurons.norse_parts import LIFBoxCell, SequentialState, reset_v
 
 # isort: split
 from norse.torch.functional.reset import reset_subtract
+from norse.torch.module.encode import ConstantCurrentLIFEncoder
 from norse.torch.module.iaf import IAF, IAFCell
 from norse.torch.module.leaky_integrator import LI, LICell, LILinearCell
 from norse.torch.module.leaky_integrator_box import LIBoxCell
@@ -22,6 +23,7 @@ __all__ = [
     "LI",
     "LIF",
     "SNN",
+    "ConstantCurrentLIFEncoder",
     "IAFCell",
     "LIBoxCell",
     "LICell",

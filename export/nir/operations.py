@@ -14,7 +14,8 @@ from torch import Tensor
 
 from neurodeploy.errors import UnsupportedNodeError
 from neurodeploy.export.nir import layouts, linear
-from neurodeploy.export.nir.rules import RULES, Rule, changed, named, rule
+from neurodeploy.export.nir.aliases import changed
+from neurodeploy.export.nir.rules import RULES, Rule, named, rule
 from neurodeploy.export.nir.signal import (
     Largest,
     Opaque,
@@ -140,6 +141,15 @@ def _reduce(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, 
 
 
 _MOST_SUMMANDS = 20_000
+
+
+@rule("relu", "relu_")
+def _positive_part(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Spikes are not negative: they stay as they are."""
+    tag = tracer.signal_of(args[0])
+    if not isinstance(tag, Signal) or not linear.is_binary(tracer, tag):
+        return NotImplemented
+    return tracer.tag(func(*args, **kwargs), tag)
 
 
 @rule("max", "amax", "maximum", "fmax")

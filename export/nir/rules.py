@@ -6,9 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from torch import Tensor
-
-from neurodeploy.export.nir.signal import Opaque, Tag
 
 if TYPE_CHECKING:
     from neurodeploy.export.nir.trace import Tracer
@@ -56,13 +53,3 @@ def named(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any])
     given = dict(zip(names, args, strict=False))
     given.update(kwargs)
     return given
-
-
-def changed(tracer: Tracer, target: Tensor, tag: Tag, result: Tensor) -> Tensor:
-    """Tag a tensor that was changed in place; a tensor it is a view of is no longer known."""
-    base = target._base if target._is_view() else None
-    if base is not None:
-        tracer.stale[id(base)] = tracer.signal_of(base)
-        tracer.tag(base, Opaque(tracer.path, "a change in place through a view"))
-    tracer.tag(target, tag)
-    return tracer.tag(result, tag)

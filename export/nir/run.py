@@ -148,7 +148,8 @@ def _may_be_stepwise(subject: Subject) -> list[bool]:
     module = subject.module
     if subject.method is not None:
         return [True]
-    if any(isinstance(m, (norse.SNN, norse.SNNRecurrent, norse.Lift)) for m in module.modules()):
+    whole = (norse.SNN, norse.SNNRecurrent, norse.Lift, norse.ConstantCurrentLIFEncoder)
+    if any(isinstance(m, whole) for m in module.modules()):
         return [False]
     if any(type(m) is SpikingSequence for m in module.modules()):
         return [False]
@@ -258,11 +259,14 @@ def record_run(
 
 @contextmanager
 def exact_run(dtype: torch.dtype) -> Iterator[None]:
-    """Run without gradients, with every float of the model in ``dtype``."""
+    """Run without gradients, with every float of the model in ``dtype``.
+
+    The caller's random numbers are not used up, whatever the model draws.
+    """
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        with torch.no_grad(), InPrecision(dtype):
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), InPrecision(dtype):
             yield
     finally:
         torch.set_default_dtype(before)
@@ -272,7 +276,8 @@ def _recorded(
     calls: dict[str, list[FloatArray]], path: str, forward: Any, *args: Any, **kwargs: Any
 ) -> Any:
     result = forward(*args, **kwargs)
-    calls.setdefault(path, []).append(result[0].detach().double().numpy().copy())
+    output = result if isinstance(result, Tensor) else result[0]
+    calls.setdefault(path, []).append(output.detach().double().numpy().copy())
     return result
 
 

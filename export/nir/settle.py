@@ -13,6 +13,12 @@ from neurodeploy.export.nir.output import Reading
 from neurodeploy.export.nir.rows import STATIC, Pattern
 from neurodeploy.export.nir.sites import Link, Operation, Recorder, Site
 
+#: What is said of a model without spikes.
+NO_CELLS = (
+    "model: has no spiking cell; there is nothing to deploy. Cells are followed as modules: in "
+    "place of Norse's step functions, such as lif_feed_forward_step, use LIFCell and its like"
+)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edge:
@@ -88,7 +94,7 @@ def settle(
     sites = [recorder.sites[n] for n in sorted(reached)]
     cells = [s for s in sites if s.module is not None]
     if not any(CELL_TYPES[type(s.module)].spikes for s in cells):
-        raise UnsupportedNodeError("model: has no spiking cell; there is nothing to deploy")
+        raise UnsupportedNodeError(NO_CELLS)
     for site in cells:
         if site.length != steps:
             raise UnsupportedNodeError(

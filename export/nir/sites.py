@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from neurodeploy.errors import UnsupportedNodeError
+from neurodeploy.export.nir.cells import CELL_TYPES
 from neurodeploy.export.nir.rows import ABSENT, BEFORE, Pattern, Rows, Source, read_rows
 from neurodeploy.export.nir.signal import Signal, Term
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """A linear operation: ``kind`` linear, conv, pool, norm; its arrays and options.
+    """A linear operation, or a maximum of spikes: ``kind`` linear, conv, pool, norm; its arrays.
 
     ``key`` is equal for equal operations at one place of the model.
     """
@@ -74,6 +75,13 @@ class Site:
     def features(self) -> int:
         """Number of values per step and sample."""
         return math.prod(self.shape)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it gives 0 and 1 only: spikes, or their maximum."""
+        if self.operation is not None:
+            return self.operation.kind == "max pool"
+        return self.module is not None and CELL_TYPES[type(self.module)].spikes
 
 
 @dataclass(slots=True)

@@ -29,7 +29,8 @@ def follow(tracer: Tracer, model: torch.nn.Module, name: str = "model") -> None:
         if why is not None:
             forward = functools.partial(_refuse, why)
         elif type(module) in CELL_TYPES:
-            forward = functools.partial(_call_cell, tracer, path, module, forward)
+            call = _call_encoder if CELL_TYPES[type(module)].encodes else _call_cell
+            forward = functools.partial(call, tracer, path, module, forward)
         elif type(module) is SpikingSequence:
             forward = functools.partial(_run_sequence, tracer, path, module)
         else:
@@ -77,6 +78,28 @@ def _call_cell(
     tracer.tag(out, tag)
     site.state = _tag_state(tracer, site, state, out, kind, first)
     return out, state
+
+
+def _call_encoder(
+    tracer: Tracer, path: str, module: Any, forward: Callable[..., Any], input_currents: Tensor
+) -> Tensor:
+    """Follow Norse's constant-current encoder: a LIF without current on an image that is held.
+
+    Its membrane starts at zero, whatever v_leak is.
+    """
+    shape = tuple(input_currents.shape[1:])
+    if not shape:
+        raise UnsupportedNodeError(f"{path}: an input of one axis has no batch axis")
+    held = input_currents.expand(module.seq_length, *input_currents.shape)
+    read_parameters(path, module, shape)
+    call = tracer.calls.get(path, 0)
+    tracer.calls[path] = call + 1
+    site = tracer.recorder.new(
+        "lif", path, shape, module=module, start=np.zeros(shape), calls=[call], lead=2
+    )
+    tag = tracer.recorder.feed_cell(site, tracer.readable(held, path), 2, path)
+    out: Tensor = tracer.quietly(tracer.inside, path, forward, input_currents)
+    return tracer.tag(out, tag)
 
 
 def _weighted(tracer: Tracer, path: str, signal: Signal, weight: Tensor, name: str) -> Signal:
@@ -157,7 +180,8 @@ def _start(
         wide = v.broadcast_to((samples, *shape)).numpy()
     except RuntimeError:
         raise UnsupportedNodeError(
-            f"{path}: its first membrane has shape {tuple(v.shape)}, its input {shape}"
+            f"{path}: its first membrane has shape {tuple(v.shape)}, its input "
+            f"{(samples, *shape)}; is it a state that an earlier run left in the model?"
         ) from None
     if (wide != wide[:1]).any():
         raise UnsupportedNodeError(f"{path}: its first membrane differs between samples")

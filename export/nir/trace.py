@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from neurodeploy.errors import NeurodeployError, UnsupportedNodeError
+from neurodeploy.export.nir.aliases import changed
 from neurodeploy.export.nir.linear import DESCRIPTIONS
 from neurodeploy.export.nir.operations import RULES
 from neurodeploy.export.nir.rules import CREATES, LIKE, RANDOM, words
@@ -31,6 +32,11 @@ _QUESTIONS = words(
     "requires_grad_ retain_grad is_nested is_mkldnn is_nonzero_ itemsize nbytes __hash__ "
     "is_same_size __repr__ __format__"
 )
+#: Operators that change their first operand.
+_IN_PLACE = words(
+    "__setitem__ __iadd__ __isub__ __imul__ __itruediv__ __ifloordiv__ __imod__ __ipow__ __iand__ "
+    "__ior__ __ixor__ __ilshift__ __irshift__"
+)
 
 
 class Tracer(TorchFunctionMode):
@@ -42,8 +48,6 @@ class Tracer(TorchFunctionMode):
         #: Tags by tensor identity; the tensor is kept so that the identity stays its own.
         self.tags: dict[int, tuple[Tensor, Tag]] = {}
         self.places: list[str] = ["model"]
-        #: Tags of tensors that were changed through a view of them, until it is written back.
-        self.stale: dict[int, Tag] = {}
         #: Values that left the tensors as Python numbers: (module path, operation).
         self.values_read: set[tuple[str, str]] = set()
         self.muted = 0
@@ -146,13 +150,13 @@ class Tracer(TorchFunctionMode):
         if unreadable is not None:
             result = func(*args, **kwargs)
             self.mark(result, unreadable)
-            if name.endswith("_") or name == "__setitem__":
-                self.mark(args[0], unreadable)
+            self._written_to(name, args, kwargs, unreadable)
             return self._left(name, result)
-        rule = RULES.get(name)
+        rule = None if kwargs.get("out") is not None else RULES.get(name)
         if rule is not None:
             result = rule(self, func, args, kwargs)
             if result is not NotImplemented:
+                self._written_to(name, args, kwargs, None)
                 return result
         result = self._left(name, func(*args, **kwargs))
         why = name
@@ -161,9 +165,18 @@ class Tracer(TorchFunctionMode):
                 why = f"a maximum, followed by {name},"
             elif isinstance(tag, Shown):
                 why = f"{tag.chain[-1][0]}, followed by {name},"
-        if name.endswith("_") and not name.endswith("__"):
-            self._opaque(args[0], why)
+        self._written_to(name, args, kwargs, Opaque(self.path, why))
         return self._opaque(result, why)
+
+    def _written_to(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], tag: Opaque | None
+    ) -> None:
+        """Mark what an operation wrote to in place and cannot be read; None: as it is tagged."""
+        in_place = name in _IN_PLACE or (name.endswith("_") and not name.startswith("__"))
+        for target in tensors_in([args[:1] if in_place else (), kwargs.get("out")]):
+            found = self.tag_of(target) if tag is None else tag
+            if isinstance(found, Opaque):
+                changed(self, target, found, target)
 
     def _opaque(self, result: Any, why: str) -> Any:
         self.mark(result, Opaque(self.path, why))

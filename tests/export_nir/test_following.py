@@ -152,7 +152,7 @@ def test_a_read_out_the_model_does_not_do_is_refused(tmp_path):
 
 REFUSED = {
     "relu": (
-        lambda self, t, z: torch.relu(z),
+        lambda self, t, z: torch.relu(z - 0.5),
         "model: relu cannot be written to NIR, and its result reaches model.lif2",
     ),
     "compared": (lambda self, t, z: (z > 0.5).float(), "model: gt cannot be written"),

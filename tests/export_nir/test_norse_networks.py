@@ -338,7 +338,21 @@ def training(model):
 REFUSED = {
     "ReLU": (lambda: dense(nn.ReLU(), box()), VALUES, "model.1: relu cannot be written"),
     "LayerNorm": (lambda: dense(nn.LayerNorm(12), box()), VALUES, "model.1: layer_norm cannot"),
-    "MaxPool2d": (lambda: pooled(nn.MaxPool2d(2)), PIXELS, "model.2: max_pool2d cannot"),
+    "MaxPool2d of values": (
+        lambda: spatial(nn.Conv2d(2, 4, 3), nn.MaxPool2d(2), box(), features=16),
+        PIXELS,
+        "model.1: max_pool2d of anything but one cell's spikes cannot",
+    ),
+    "MaxPool2d with part of a window": (
+        lambda: pooled(nn.MaxPool2d(3, ceil_mode=True)),
+        PIXELS,
+        "model.2: max_pool2d with ceil_mode",
+    ),
+    "MaxPool2d with dilation": (
+        lambda: pooled(nn.MaxPool2d(2, dilation=2), 4),
+        PIXELS,
+        "model.2: max_pool2d with dilation cannot",
+    ),
     "LPPool2d": (lambda: pooled(nn.LPPool2d(2, 2)), PIXELS, r"model.2: lp_pool2d with power 2 "),
     "AvgPool2d without its padding": (
         lambda: pooled(nn.AvgPool2d(2, padding=1, count_include_pad=False), 36),
@@ -387,11 +401,9 @@ REFUSED = {
         "model.0: .*LSNNRecurrent cannot.*supported cells: LIFCell, .*LIFRecurrentCell",
     ),
     "encoder": (
-        lambda: norse.SequentialState(
-            norse.ConstantCurrentLIFEncoder(4), nn.Linear(6, 4), norse.LIF()
-        ),
+        lambda: norse.SequentialState(norse.PoissonEncoder(4), nn.Linear(6, 4), norse.LIF()),
         VALUES,
-        "model.0: .*ConstantCurrentLIFEncoder cannot",
+        "model.0: .*PoissonEncoder cannot be exported .*spikes = encoder",
     ),
     "LSTM": (
         lambda: norse.SequentialState(nn.LSTM(6, 12), norse.LIF(), nn.Linear(12, 4)),
