@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.errors import ContractError, FileFormatError, InputError, ShapeError
+from neurodeploy.errors import ContractError, FileFormatError, InputError, RangeError, ShapeError
 from neurodeploy.export.gain.graph import PORTABLE_KEY
 from neurodeploy.export.gain.layout import InputLayout, layout_from_metadata
 from neurodeploy.export.gain.portable import PortableGain, graph_hash
@@ -42,8 +42,8 @@ def portable_stimulus(
     ------
     InputError, FileFormatError
         If ``source`` is no portable graph, or was changed after it was written.
-    ShapeError, ContractError
-        For a stimulus that does not fit; for images without steps.
+    ShapeError, RangeError, ContractError
+        For a stimulus that does not fit or is not finite; for images without steps.
     """
     layout, contract = _read_layout(source)
     array, shaped = value_sequence(values, layout.shape, contract, steps)
@@ -76,10 +76,16 @@ def value_sequence(
 
     Raises
     ------
-    ShapeError, ContractError
+    ShapeError, RangeError, ContractError
         As for ``portable_stimulus``.
     """
     array = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+    if array.dtype.kind not in "biuf" or not array.size:
+        raise ShapeError(
+            f"stimulus: shape {array.shape} of {array.dtype}; needs numbers, at least one"
+        )
+    if not np.isfinite(array).all():
+        raise RangeError(f"stimulus: {int((~np.isfinite(array)).sum())} values are NaN or infinite")
     array = (
         array.astype(np.float64) if array.dtype.kind == "f" else _encoder(contract).decode(array)
     )

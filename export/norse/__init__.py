@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 
 from neurodeploy.errors import InputError
@@ -67,8 +69,22 @@ def from_nir(
         raise InputError(f"from_nir: takes a Graph (nd.read gives one), not {type(graph).__name__}")
     if surrogate not in METHODS:
         raise InputError(f"from_nir: surrogate {surrogate!r}; choose from {', '.join(METHODS)}")
-    network = NorseNetwork(graph, Surrogate(surrogate, alpha))
+    _require_options(alpha, dtype, seed)
+    # Making torch's layers draws first weights; the caller's random numbers are not for that.
+    with torch.random.fork_rng(devices=[]):
+        network = NorseNetwork(graph, Surrogate(surrogate, alpha))
     if verify:
         network.check = check_network(network, graph, sample, seed=seed)
     network.requires_grad_(trainable)
     return network.to(torch.get_default_dtype() if dtype is None else dtype)
+
+
+def _require_options(alpha: Any, dtype: Any, seed: Any) -> None:
+    """Refuse arguments of another kind than the signature says."""
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < math.inf:
+        raise InputError(f"from_nir: alpha {alpha!r}; give a positive number")
+    floating = isinstance(dtype, torch.dtype) and dtype.is_floating_point
+    if dtype is not None and not floating:
+        raise InputError(f"from_nir: dtype {dtype!r}; give torch.float32 or another float of torch")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InputError(f"from_nir: seed {seed!r}; give a whole number, zero or above")

@@ -187,7 +187,10 @@ def _value_difference(
 
 def _values(sample: Any, input_shape: tuple[int, ...]) -> FloatArray:
     array = sample.detach().cpu().numpy() if isinstance(sample, torch.Tensor) else sample
-    array = np.array(array, dtype=np.float64)
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise ShapeError(f"sample: holds {array.dtype}; needs numbers")
+    array = array.astype(np.float64)
     if array.ndim < 2 or array.shape[2:] != input_shape or not array.size:
         shape = ", ".join(map(str, input_shape))
         raise ShapeError(f"sample: shape {array.shape}; needs [T, B, {shape}], not empty")

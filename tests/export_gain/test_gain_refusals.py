@@ -18,7 +18,13 @@ from export_gain.gain_networks import (
     stimulus,
 )
 
-from neurodeploy.errors import ContractError, InputError, RangeError, UnsupportedNodeError
+from neurodeploy.errors import (
+    ContractError,
+    InputError,
+    RangeError,
+    ShapeError,
+    UnsupportedNodeError,
+)
 from neurodeploy.export.gain import (
     portable_stimulus,
     to_portable_gain,
@@ -134,3 +140,19 @@ def test_an_input_that_is_not_spikes(tmp_path, rng):
             graph, tmp_path / "x.nir", "bit-planes", stimulus(rng, 6), binary_input=True
         )
     assert not (tmp_path / "x.nir").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        (lambda x: x * np.nan, "are NaN or infinite"),
+        (lambda x: x[:0], "at least one"),
+        (lambda x: x.astype(complex), "needs numbers"),
+        (lambda x: x.astype(str), "needs numbers"),
+    ],
+)
+def test_a_stimulus_of_no_numbers(wrong, match, tmp_path, rng):
+    graph = dense(tmp_path / "graph.nir", rng, [None, gain(rng, 12)])
+    made = to_portable_gain(graph, "bit-planes").value
+    with pytest.raises((RangeError, ShapeError), match=match):
+        portable_stimulus(wrong(stimulus(rng, 6)), made)

@@ -97,3 +97,20 @@ def test_step_and_forward_are_one_computation(tmp_path):
         outputs.append(y)
     assert torch.equal(torch.stack(outputs), network(x))
     assert network(x).any()
+
+
+@pytest.mark.parametrize("wrong", [
+    {"alpha": "x"}, {"alpha": -1.0}, {"dtype": "float32"}, {"dtype": torch.int32}, {"seed": "x"},
+    {"seed": -1}, {"sample": "no"}, {"sample": np.zeros((2, 1, 3), complex)},
+], ids=str)  # fmt: skip
+def test_arguments_of_another_kind_are_named(wrong, tmp_path):
+    graph = load(between(neuron("LIF", (3,), RNG), (3,)), tmp_path)
+    with pytest.raises((InputError, ShapeError), match=next(iter(wrong))):
+        from_nir(graph, **wrong)
+
+
+def test_random_numbers_are_not_used_up(tmp_path):
+    graph = load(between(affine(3, 2, RNG), (3,), (2,)), tmp_path)
+    before = torch.get_rng_state()
+    from_nir(graph)
+    assert torch.equal(torch.get_rng_state(), before)
