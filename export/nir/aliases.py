@@ -6,7 +6,7 @@ with ``z``. Whatever is written through one name is read through the others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,20 +19,63 @@ if TYPE_CHECKING:
 
 def changed(tracer: Tracer, target: Tensor, tag: Tag, result: Tensor) -> Tensor:
     """Tag a tensor that was changed in place, and all that share its memory."""
-    memory = _memory(target)
+    _tell_others(tracer, target, target, tag)
+    tracer.tag(target, tag)
+    return tracer.tag(result, tag)
+
+
+def changed_at(tracer: Tracer, target: Tensor, place: Any, tag: Tag) -> None:
+    """Tag a tensor of which only ``target[place]`` was changed; the rest of it stays as it was."""
+    part = target[place]
+    whole = _memory(part) != _memory(target) or not isinstance(tag, Signal)
+    if whole:
+        _tell_others(tracer, target, target, tag)
+    else:
+        _tell_others(tracer, target, part, moved(tag, lambda x: x[place]))
+    tracer.tag(target, tag)
+
+
+def _tell_others(tracer: Tracer, target: Tensor, part: Tensor, tag: Tag) -> None:
+    """Retag what shares memory with ``part`` of ``target``, which became ``tag``."""
+    memory, span = _memory(part), _span(part)
+    if memory is None or span is None:
+        return
     others = [
         held
         for held, _ in list(tracer.tags.values())
-        if held is not target and memory is not None and _memory(held) == memory
+        if held is not target and _memory(held) == memory and _overlap(_span(held), span)
     ]
     base = target._base if target._is_view() else None
     # A tensor that did not depend on the input so far has no tag.
     if base is not None and tracer.tag_of(base) is None:
         others.append(base)
+    if not others:
+        return
+    # Which element of the part lies at each place in memory, or -1.
+    writer = torch.full((span[1] - span[0],), -1)
+    writer[_places(part) - span[0]] = torch.arange(part.numel())
     for other in others:
-        tracer.tag(other, _seen_through(tracer, other, target, tag))
-    tracer.tag(target, tag)
-    return tracer.tag(result, tag)
+        if other.dtype != part.dtype:
+            why = "a change in place of a tensor seen as another type"
+            tracer.tag(other, Opaque(tracer.path, why))
+            continue
+        at = _places(other) - span[0]
+        source = torch.where(
+            (at >= 0) & (at < len(writer)), writer[at.clamp(0, len(writer) - 1)], -1
+        )
+        if bool((source >= 0).any()):
+            tracer.tag(other, _rewritten(tracer, other, tag, source))
+
+
+def _rewritten(tracer: Tracer, other: Tensor, tag: Tag, source: Tensor) -> Tag:
+    """Return the tag of ``other`` with elements of ``tag`` put in (``source``: which, or -1)."""
+    old = tracer.signal_of(other)
+    if not isinstance(old, Signal) or not isinstance(tag, Signal):
+        opaque = next((t for t in (tag, old) if isinstance(t, Opaque)), None)
+        return opaque or Opaque(tracer.path, "a change in place of a read-out")
+    place = source >= 0
+    new = moved(tag, lambda x: x.reshape(-1)[source[place]])
+    return written(old, place.reshape(other.shape), new)
 
 
 def _memory(tensor: Tensor) -> int | None:
@@ -40,27 +83,16 @@ def _memory(tensor: Tensor) -> int | None:
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else None
 
 
-def _seen_through(tracer: Tracer, other: Tensor, target: Tensor, tag: Tag) -> Tag:
-    """Return the tag of ``other`` after ``target``, which shares its memory, became ``tag``."""
-    old = tracer.signal_of(other)
-    if other.dtype != target.dtype:
-        return Opaque(tracer.path, "a change in place of a tensor seen as another type")
-    mine, its = _places(other), _places(target)
-    if not mine.numel() or not its.numel():
-        return old
-    size = 1 + max(int(mine.max()), int(its.max()))
-    written_by = torch.full((size,), -1)
-    written_by[its] = torch.arange(its.numel())
-    source = written_by[mine]
-    place = source >= 0
-    if not bool(place.any()):
-        return old
-    if not isinstance(old, Signal) or not isinstance(tag, Signal):
-        why = tag.why if isinstance(tag, Opaque) else "a change in place of a read-out"
-        return Opaque(tracer.path, why)
-    return written(
-        old, place.reshape(other.shape), moved(tag, lambda x: x.reshape(-1)[source[place]])
-    )
+def _span(tensor: Tensor) -> tuple[int, int] | None:
+    """Return the first place in memory and the one after the last; None without elements."""
+    if not tensor.numel():
+        return None
+    reach = [(size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True)]
+    return tensor.storage_offset(), tensor.storage_offset() + sum(reach) + 1
+
+
+def _overlap(a: tuple[int, int] | None, b: tuple[int, int]) -> bool:
+    return a is not None and a[0] < b[1] and b[0] < a[1]
 
 
 def _places(tensor: Tensor) -> Tensor:
