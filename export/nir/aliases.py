@@ -27,7 +27,7 @@ def changed(tracer: Tracer, target: Tensor, tag: Tag, result: Tensor) -> Tensor:
 def changed_at(tracer: Tracer, target: Tensor, place: Any, tag: Tag) -> None:
     """Tag a tensor of which only ``target[place]`` was changed; the rest of it stays as it was."""
     part = target[place]
-    whole = _memory(part) != _memory(target) or not isinstance(tag, Signal)
+    whole = memory_of(part) != memory_of(target) or not isinstance(tag, Signal)
     if whole:
         _tell_others(tracer, target, target, tag)
     else:
@@ -37,13 +37,13 @@ def changed_at(tracer: Tracer, target: Tensor, place: Any, tag: Tag) -> None:
 
 def _tell_others(tracer: Tracer, target: Tensor, part: Tensor, tag: Tag) -> None:
     """Retag what shares memory with ``part`` of ``target``, which became ``tag``."""
-    memory, span = _memory(part), _span(part)
+    memory, span = memory_of(part), _span(part)
     if memory is None or span is None:
         return
     others = [
         held
-        for held, _ in list(tracer.tags.values())
-        if held is not target and _memory(held) == memory and _overlap(_span(held), span)
+        for held in tracer.sharing.get(memory, ())
+        if held is not target and _overlap(_span(held), span)
     ]
     base = target._base if target._is_view() else None
     # A tensor that did not depend on the input so far has no tag.
@@ -60,9 +60,8 @@ def _tell_others(tracer: Tracer, target: Tensor, part: Tensor, tag: Tag) -> None
             tracer.tag(other, Opaque(tracer.path, why))
             continue
         at = _places(other) - span[0]
-        source = torch.where(
-            (at >= 0) & (at < len(writer)), writer[at.clamp(0, len(writer) - 1)], -1
-        )
+        inside = (at >= 0) & (at < len(writer))
+        source = torch.where(inside, writer[at.clamp(0, len(writer) - 1)], -1)
         if bool((source >= 0).any()):
             tracer.tag(other, _rewritten(tracer, other, tag, source))
 
@@ -78,7 +77,7 @@ def _rewritten(tracer: Tracer, other: Tensor, tag: Tag, source: Tensor) -> Tag:
     return written(old, place.reshape(other.shape), new)
 
 
-def _memory(tensor: Tensor) -> int | None:
+def memory_of(tensor: Tensor) -> int | None:
     """Return where a tensor's memory starts; None where it has none of its own kind."""
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else None
 

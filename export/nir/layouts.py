@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from neurodeploy.export.nir.aliases import changed
+from neurodeploy.export.nir.aliases import changed, changed_at
 from neurodeploy.export.nir.rules import named, rule, words
 from neurodeploy.export.nir.signal import (
     Largest,
@@ -151,7 +151,7 @@ def _write(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, A
         why = Opaque(tracer.path, "writing into a tensor at computed places")
         changed(tracer, target, why, target)
         return None
-    changed(tracer, target, written(old, place, new), target)
+    changed_at(tracer, target, place, written(old, place, new))
     return None
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from neurodeploy.errors import NeurodeployError, UnsupportedNodeError
-from neurodeploy.export.nir.aliases import changed
+from neurodeploy.export.nir.aliases import changed, memory_of
 from neurodeploy.export.nir.linear import DESCRIPTIONS
 from neurodeploy.export.nir.operations import RULES
 from neurodeploy.export.nir.rules import CREATES, LIKE, RANDOM, words
@@ -47,6 +47,8 @@ class Tracer(TorchFunctionMode):
         self.recorder = Recorder(samples)
         #: Tags by tensor identity; the tensor is kept so that the identity stays its own.
         self.tags: dict[int, tuple[Tensor, Tag]] = {}
+        #: Tagged tensors by where their memory starts.
+        self.sharing: dict[int | None, list[Tensor]] = {}
         self.places: list[str] = ["model"]
         #: Values that left the tensors as Python numbers: (module path, operation).
         self.values_read: set[tuple[str, str]] = set()
@@ -62,6 +64,8 @@ class Tracer(TorchFunctionMode):
 
     def tag(self, tensor: Tensor, tag: Tag) -> Tensor:
         """Attach a tag; return the tensor."""
+        if id(tensor) not in self.tags:
+            self.sharing.setdefault(memory_of(tensor), []).append(tensor)
         self.tags[id(tensor)] = (tensor, tag)
         return tensor
 
