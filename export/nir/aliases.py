@@ -27,11 +27,10 @@ def changed(tracer: Tracer, target: Tensor, tag: Tag, result: Tensor) -> Tensor:
 def changed_at(tracer: Tracer, target: Tensor, place: Any, tag: Tag) -> None:
     """Tag a tensor of which only ``target[place]`` was changed; the rest of it stays as it was."""
     part = target[place]
-    whole = memory_of(part) != memory_of(target) or not isinstance(tag, Signal)
-    if whole:
-        _tell_others(tracer, target, target, tag)
-    else:
+    if isinstance(tag, Signal) and memory_of(part) == memory_of(target):
         _tell_others(tracer, target, part, moved(tag, lambda x: x[place]))
+    else:
+        _tell_others(tracer, target, target, tag)
     tracer.tag(target, tag)
 
 
@@ -86,8 +85,9 @@ def _span(tensor: Tensor) -> tuple[int, int] | None:
     """Return the first place in memory and the one after the last; None without elements."""
     if not tensor.numel():
         return None
+    first = int(tensor.storage_offset())
     reach = [(size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True)]
-    return tensor.storage_offset(), tensor.storage_offset() + sum(reach) + 1
+    return first, first + sum(reach) + 1
 
 
 def _overlap(a: tuple[int, int] | None, b: tuple[int, int]) -> bool:
