@@ -18,7 +18,7 @@ from neurodeploy.export.gain import PortableCheck
 from neurodeploy.export.nir.plan import Plan
 from neurodeploy.export.nir.run import Recording, record_run
 from neurodeploy.export.nir.settle import TraceNode
-from neurodeploy.graph import read
+from neurodeploy.graph import read, survey
 from neurodeploy.lowering import lower
 from neurodeploy.network import Network, Population, Traces
 from neurodeploy.simulate import run_float
@@ -306,9 +306,6 @@ def _mean_gain_error(
 
 def stated_dt(path: Path) -> float | None:
     """Return the dt of a file's contract, or None if it cannot be read."""
-    try:
-        said = nir.read(path, type_check=False).metadata.get("neurodeploy", {}).get("dt")
-    except Exception:
-        # The proof reads the file again and says what is wrong with it.
-        return None
-    return None if said is None else float(np.asarray(said))
+    # The proof reads the file again and says what is wrong with it.
+    contract = survey(path).contract
+    return None if contract is None else contract.dt

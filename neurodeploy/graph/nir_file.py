@@ -27,6 +27,8 @@ from neurodeploy.hdf5_scan import StoredArray, StoredGroup, scan_hdf5
 NEWEST_VERSION = (1, 0, 8)
 #: Group levels of a file beside those of nested graphs: metadata, names with slashes.
 _SPARE_LEVELS = 32
+#: Files up to this size are hashed when they are read.
+_HASHED_BYTES = 2**22
 #: Metadata that change what a graph means.
 _MEANT_FOR_US = frozenset({"neurodeploy", "dlif_gain"})
 #: What h5py and HDF5 raise for damaged files.
@@ -43,10 +45,16 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class FileOrigin:
-    """The file a graph came from; its bytes are read again when they are needed."""
+    """The file a graph came from; its bytes are read again when they are needed.
+
+    ``stamp``: its size, time of change and number as the file system keeps them. ``sha256``: of a
+    small file, which may change within one tick of that clock; hashing a large one would take
+    longer than reading it.
+    """
 
     path: str
-    sha256: str
+    stamp: tuple[int, int, int]
+    sha256: str | None
 
     def content(self) -> bytes:
         """Return the file's bytes.
@@ -62,7 +70,10 @@ class FileOrigin:
             raise InputError(
                 f"{self.path}: was read before and cannot be read again: {error.strerror}"
             ) from error
-        if hashlib.sha256(content).hexdigest() != self.sha256:
+        same = self.stamp == _stamp(Path(self.path))
+        if self.sha256 is not None:
+            same = hashlib.sha256(content).hexdigest() == self.sha256
+        if not same:
             raise InputError(f"{self.path}: has changed since it was read; read the graph again")
         return content
 
@@ -91,7 +102,7 @@ def read_nir_file(
         raise InputError(f"{path}: {what}; give the path of a NIR file")
     where = str(path)
     try:
-        digest = _sha256(path)
+        stamp, digest = _stamp(path), _sha256(path)
         with h5py.File(path, "r") as opened:
             tree = scan_hdf5(
                 opened,
@@ -110,7 +121,7 @@ def read_nir_file(
             )
             check_arrays(tree, where, limits)
             return _Reader(opened, where, limits, findings).graph(tree), FileOrigin(
-                str(path.absolute()), digest
+                str(path.absolute()), stamp, digest
             )
     except FileFormatError:
         raise
@@ -119,12 +130,16 @@ def read_nir_file(
         raise FileFormatError(f"{path}: is not a readable NIR (HDF5) file: {text}") from error
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _sha256(path: Path) -> str | None:
+    """Return the hash of a small file, None for a large one."""
+    if path.stat().st_size > _HASHED_BYTES:
+        return None
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class _Reader:

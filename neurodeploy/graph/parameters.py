@@ -42,9 +42,7 @@ def check_numbers(name: str, values: Mapping[str, Any], findings: FindingList) -
                 findings.warning(node_at(name), text)
             continue
         allowed = field in ("v_threshold", "threshold")
-        broken = sum(
-            int(np.count_nonzero(_bad(block, allowed))) for block in _blocks(array.reshape(-1))
-        )
+        broken = sum(_count_bad(block, allowed) for block in _blocks(array.reshape(-1)))
         if broken:
             findings.error(
                 node_at(name),
@@ -59,9 +57,13 @@ def _blocks(flat: Array) -> list[Array]:
     return [flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK)]
 
 
-def _bad(block: Array, inf_allowed: bool) -> Array:
+def _count_bad(block: Array, inf_allowed: bool) -> int:
+    # NaN and infinity go through a sum, which is several times faster than looking at each value.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(block.sum()):
+            return 0
     finite = np.isfinite(block)
-    return ~(finite | (block == np.inf)) if inf_allowed else ~finite
+    return int(np.count_nonzero(~(finite | (block == np.inf)) if inf_allowed else ~finite))
 
 
 def parameters_fit(
