@@ -80,7 +80,9 @@ def compose(network: Network, *, max_elements: int = MAX_ELEMENTS) -> Result[Net
             weight = reaching.lone[source].weight if source in reaching.lone else matrix.toarray()
             name = f"{source.name}->{p.name}"
             operator = Dense(name, weight)
-            synapses.append(Synapse(name, source.name, p.name, (operator,), late=source.late))
+            synapses.append(
+                Synapse(name, source.name, p.name, (operator,), delay_steps=int(source.late))
+            )
         findings += _findings(network, p)
     if silent:
         raise UnsupportedNodeError(

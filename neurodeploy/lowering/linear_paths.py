@@ -163,7 +163,7 @@ class LinearPaths:
                 source,
                 wanted.target,
                 operators,
-                late=not is_relay and bool(place.end.late),
+                delay_steps=int(not is_relay and bool(place.end.late)),
                 silent_first=affine_cut and pure and not wanted.target_is_pure,
             )
         )

@@ -6,12 +6,15 @@ from neurodeploy.network.encoding import ConstantEncoder, Readout, ReadoutKind, 
 from neurodeploy.network.fixed import (
     ALIGN_BITS,
     DECAY_BITS,
+    DELAY_MAX,
     V_MAX,
     V_THRESHOLD_MAX,
+    ConvLayout,
     FixedPointNetwork,
     FixedPopulation,
     FixedSynapse,
     SignMode,
+    SparseLayout,
 )
 from neurodeploy.network.floating import Network, Population, Synapse, stateless
 from neurodeploy.network.legality import check_legality, require_legal
@@ -22,6 +25,7 @@ from neurodeploy.network.operators import (
     Operator,
     Pool,
     Scale,
+    Sparse,
     output_bias,
 )
 from neurodeploy.network.samples import Samples, load_samples, save_samples
@@ -33,11 +37,13 @@ __all__ = [
     "ALIGN_BITS",
     "ALWAYS_ON",
     "DECAY_BITS",
+    "DELAY_MAX",
     "INPUT",
     "V_MAX",
     "V_THRESHOLD_MAX",
     "Comparison",
     "ConstantEncoder",
+    "ConvLayout",
     "Convolution",
     "Dense",
     "FixedPointNetwork",
@@ -54,6 +60,8 @@ __all__ = [
     "Samples",
     "Scale",
     "SignMode",
+    "Sparse",
+    "SparseLayout",
     "Stimuli",
     "Synapse",
     "Traces",

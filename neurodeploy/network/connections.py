@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from neurodeploy.errors import InputError, ShapeError
@@ -23,12 +24,16 @@ def named(populations: tuple[Any, ...], name: str) -> Any:
 
 
 def check_connections(
-    populations: tuple[Any, ...], synapses: tuple[Any, ...], n_input: int, readout: Readout
+    populations: tuple[Any, ...],
+    synapses: tuple[Any, ...],
+    n_input: int,
+    readout: Readout,
+    is_late: Callable[[Any], bool],
 ) -> None:
     """Check names, ends, shapes and update order of a network, float or fixed.
 
-    A synapse from a population to itself or to one updated before it must be late, or come from
-    a delay of at least one step.
+    A synapse from a population to itself or to one updated before it must be late (``is_late``:
+    what it brings was sent at least one step before), or come from a delay of at least one step.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def check_connections(
             )
         if synapse.source in order and order[synapse.source] >= order[synapse.target]:
             source = populations[order[synapse.source]]
-            if not (getattr(synapse, "late", False) or _sends_the_past(source)):
+            if not (is_late(synapse) or _sends_the_past(source)):
                 raise InputError(
                     f"{where}: runs from {synapse.source!r} to {synapse.target!r}, against the "
                     "update order, and is not late"

@@ -167,21 +167,28 @@ def stateless(
 class Synapse:
     """Connection: a chain of linear operators, applied in order to what ``source`` sends.
 
-    No operator stands for the identity. ``late``: it carries what the source sent in the step
-    before, zeros at first (feedback). ``silent_first``: it contributes nothing at all in the first
-    step, its own biases included (``recurrent-cut affine``).
+    No operator stands for the identity. ``delay_steps``: it carries what the source sent so many
+    steps before, zeros at first; 1 is feedback. ``silent_first``: it contributes nothing at all in
+    the first step, its own biases included (``recurrent-cut affine``).
     """
 
     name: str
     source: str
     target: str
     operators: tuple[Operator, ...]
-    late: bool = False
+    delay_steps: int = 0
     silent_first: bool = False
 
     def __post_init__(self) -> None:
         """Check that the operators fit each other."""
         check_chain(f"synapse {self.name}", self.operators)
+        if self.delay_steps < 0:
+            raise ShapeError(f"synapse {self.name}: delay_steps {self.delay_steps} is negative")
+
+    @property
+    def late(self) -> bool:
+        """Whether it carries what was sent at least one step before."""
+        return self.delay_steps >= 1
 
     @staticmethod
     def dense(name: str, source: str, target: str, weight: Any) -> Synapse:
@@ -247,7 +254,9 @@ class Network:
 
     def __post_init__(self) -> None:
         """Check that names are unique and that both ends of every synapse fit."""
-        check_connections(self.populations, self.synapses, self.n_input, self.readout)
+        check_connections(
+            self.populations, self.synapses, self.n_input, self.readout, lambda s: s.late
+        )
         into: dict[str, list[Synapse]] = {}
         for synapse in self.synapses:
             into.setdefault(synapse.target, []).append(synapse)

@@ -11,12 +11,17 @@ import numpy as np
 from neurodeploy.errors import RangeError
 from neurodeploy.findings import Finding
 from neurodeploy.network.fixed import (
+    DELAY_MAX,
     V_MAX,
     V_THRESHOLD_MAX,
+    WEIGHT_RANGE,
     FixedPointNetwork,
     FixedPopulation,
     FixedSynapse,
 )
+
+#: Loihi 1's register for refractory delays (brian2_loihi).
+_REFRACTORY_MAX = 64
 
 _REMEDY = "rescale the network, or pass --lava-quirks to compute what Lava computes"
 
@@ -64,6 +69,7 @@ def _check_population(p: FixedPopulation) -> list[Finding]:
         found += _interval(where, "decay_u", p.decay_u, 0, 4095)
         found += _interval(where, "bias mantissa (13 bits signed)", p.bias, -4096, 4095)
         found += _interval(where, "bias_exp", p.bias_exp, 0, 7)
+        found += _interval(where, "refractory_steps", p.refractory_steps, 0, _REFRACTORY_MAX)
     return found
 
 
@@ -72,12 +78,11 @@ def _check_synapse(s: FixedSynapse) -> list[Finding]:
     found = _interval(where, "weight_bits", s.weight_bits, 1, 8)
     found += _interval(where, "weight_exp", s.weight_exp, -8, 7)
     found += _interval(where, "message_bits", s.message_bits, 0, 24)
+    found += _interval(where, "delay", s.delay, 0, DELAY_MAX)
     if found:
         return found
-    mixed = s.sign_mode == "mixed"
-    low = {"mixed": -256, "excitatory": 0, "inhibitory": -255}[s.sign_mode]
-    high = {"mixed": 254, "excitatory": 255, "inhibitory": 0}[s.sign_mode]
-    step = 2 ** (8 - s.weight_bits + mixed)
+    low, high, step = WEIGHT_RANGE[s.sign_mode]
+    step *= 2 ** (8 - s.weight_bits)
     found += _interval(where, f"weight ({s.sign_mode})", s.weight, low, high)
     if (s.weight % step != 0).any():
         text = f"weights are not multiples of {step}, as {s.weight_bits} bits {s.sign_mode} need"

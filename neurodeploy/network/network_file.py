@@ -14,15 +14,43 @@ from neurodeploy.errors import FileFormatError, NeurodeployError
 from neurodeploy.files import content_hash, replacing
 from neurodeploy.hdf5_scan import scan_hdf5
 from neurodeploy.network.encoding import ConstantEncoder, Readout
-from neurodeploy.network.fixed import FixedPointNetwork, FixedPopulation, FixedSynapse
+from neurodeploy.network.fixed import (
+    ConvLayout,
+    FixedPointNetwork,
+    FixedPopulation,
+    FixedSynapse,
+    SparseLayout,
+)
 from neurodeploy.network.network_header import checked_header
 
-NETWORK_SCHEMA = 1
+NETWORK_SCHEMA = 2
 #: Largest sum of declared array sizes that is read, in bytes.
 MAX_BYTES = 2**31
 _KIND = "neurodeploy fixed-point network"
 _TEXTS = ("header", "profile", "nir_file")
-_POPULATION_ARRAYS = ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init")
+_POPULATION_ARRAYS = ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init", "origin")
+_POPULATION_VALUES = (
+    "name",
+    "kind",
+    "bias_exp",
+    "latency",
+    "scale",
+    "gain_shift",
+    "reset",
+    "refractory_steps",
+    "reset_interval",
+    "reset_offset",
+)
+_SYNAPSE_VALUES = (
+    "name",
+    "source",
+    "target",
+    "weight_exp",
+    "sign_mode",
+    "weight_bits",
+    "message_bits",
+)
+_CONV_TUPLES = ("stride", "padding", "dilation", "input_shape", "output_shape")
 
 
 def network_hash(net: FixedPointNetwork) -> str:
@@ -59,7 +87,7 @@ def load_network(path: str | Path) -> FixedPointNetwork:
             if int(file.attrs["schema"]) != NETWORK_SCHEMA:
                 raise FileFormatError(
                     f"{path}: network schema {file.attrs['schema']}; "
-                    f"this version reads {NETWORK_SCHEMA}"
+                    f"this version reads {NETWORK_SCHEMA}; quantise the model again"
                 )
             arrays = {name: np.asarray(file[name][()]) for name in _dataset_names(file)}
             digest = content_hash(arrays)
@@ -90,36 +118,14 @@ def _text(document: Any) -> NDArray[np.uint8]:
 def _arrays(net: FixedPointNetwork) -> dict[str, NDArray[Any]]:
     header = {
         "n_input": net.n_input,
+        "input_shape": list(net.input_shape),
         "encoder": net.encoder.as_dict(),
         "readout": net.readout.as_dict(),
         "steps": net.steps,
         "contract": dict(net.contract),
         "calibration": list(net.calibration),
-        "populations": [
-            {
-                "name": p.name,
-                "nir_nodes": list(p.nir_nodes),
-                "kind": p.kind,
-                "bias_exp": p.bias_exp,
-                "latency": p.latency,
-                "scale": p.scale,
-                "origin": p.origin,
-                "gain_shift": p.gain_shift,
-            }
-            for p in net.populations
-        ],
-        "synapses": [
-            {
-                "name": s.name,
-                "source": s.source,
-                "target": s.target,
-                "weight_exp": s.weight_exp,
-                "sign_mode": s.sign_mode,
-                "weight_bits": s.weight_bits,
-                "message_bits": s.message_bits,
-            }
-            for s in net.synapses
-        ],
+        "populations": [_population_header(p) for p in net.populations],
+        "synapses": [_synapse_header(s) for s in net.synapses],
     }
     arrays: dict[str, NDArray[Any]] = {
         "header": _text(header),
@@ -132,17 +138,40 @@ def _arrays(net: FixedPointNetwork) -> dict[str, NDArray[Any]]:
         if population.gain is not None:
             arrays[f"populations/{index}/gain"] = population.gain
     for index, synapse in enumerate(net.synapses):
-        arrays[f"synapses/{index}/weight"] = synapse.weight
+        where = f"synapses/{index}"
+        arrays[f"{where}/weight"] = synapse.weight
+        if not isinstance(synapse.delay, int):
+            arrays[f"{where}/delay"] = synapse.delay
+        if isinstance(synapse.layout, SparseLayout):
+            arrays[f"{where}/indptr"] = synapse.layout.indptr
+            arrays[f"{where}/indices"] = synapse.layout.indices
     return arrays
+
+
+def _population_header(p: FixedPopulation) -> dict[str, Any]:
+    entry = {name: getattr(p, name) for name in _POPULATION_VALUES}
+    return {**entry, "nir_nodes": list(p.nir_nodes), "shape": list(p.shape)}
+
+
+def _synapse_header(s: FixedSynapse) -> dict[str, Any]:
+    layout: dict[str, Any] | None = None
+    if isinstance(s.layout, SparseLayout):
+        layout = {"kind": "sparse", "n_source": s.layout.n_source}
+    elif isinstance(s.layout, ConvLayout):
+        layout = {"kind": "conv", "groups": s.layout.groups}
+        layout |= {name: list(getattr(s.layout, name)) for name in _CONV_TUPLES}
+    delay = s.delay if isinstance(s.delay, int) else None
+    entry = {name: getattr(s, name) for name in _SYNAPSE_VALUES}
+    return {**entry, "delay": delay, "layout": layout}
 
 
 def _network(arrays: dict[str, NDArray[Any]]) -> FixedPointNetwork:
     for name, array in arrays.items():
+        kinds = "f" if name.endswith("/origin") else "iu"
         stored_text = name in _TEXTS
-        if array.dtype.kind not in "iu" or (stored_text and array.dtype != np.uint8):
-            raise ValueError(
-                f"{name} holds {array.dtype}, needs {'bytes' if stored_text else 'int32'}"
-            )
+        if array.dtype.kind not in kinds or (stored_text and array.dtype != np.uint8):
+            needed = "bytes" if stored_text else "float64" if kinds == "f" else "int32"
+            raise ValueError(f"{name} holds {array.dtype}, needs {needed}")
     header = checked_header(json.loads(arrays["header"].tobytes()))
     populations = []
     for index, entry in enumerate(header["populations"]):
@@ -150,22 +179,36 @@ def _network(arrays: dict[str, NDArray[Any]]) -> FixedPointNetwork:
             name: arrays[f"populations/{index}/{name}"] for name in _POPULATION_ARRAYS
         }
         gain = arrays.get(f"populations/{index}/gain")
-        entry["nir_nodes"] = tuple(entry["nir_nodes"])
+        entry["nir_nodes"], entry["shape"] = tuple(entry["nir_nodes"]), tuple(entry["shape"])
         populations.append(FixedPopulation(**entry, **fields, gain=gain))
-    synapses = [
-        FixedSynapse(**entry, weight=arrays[f"synapses/{index}/weight"])
-        for index, entry in enumerate(header["synapses"])
-    ]
     encoder = {key: value for key, value in header["encoder"].items() if key != "kind"}
+    readout = dict(header["readout"])
+    if "window" in readout:
+        readout["window"] = tuple(readout["window"])
     return FixedPointNetwork(
         populations=tuple(populations),
-        synapses=tuple(synapses),
+        synapses=tuple(_synapse(arrays, i, e) for i, e in enumerate(header["synapses"])),
         n_input=header["n_input"],
+        input_shape=tuple(header["input_shape"]),
         encoder=ConstantEncoder(**encoder),
-        readout=Readout(**header["readout"]),
+        readout=Readout(**readout),
         steps=header["steps"],
         contract=header["contract"],
         profile=arrays["profile"].tobytes().decode(),
         nir_file=arrays["nir_file"].tobytes(),
         calibration=tuple(header["calibration"]),
     )
+
+
+def _synapse(arrays: dict[str, NDArray[Any]], index: int, entry: dict[str, Any]) -> FixedSynapse:
+    where = f"synapses/{index}"
+    stored, layout = entry["layout"], None
+    if stored is not None and stored["kind"] == "sparse":
+        rows = arrays[f"{where}/indptr"], arrays[f"{where}/indices"]
+        layout = SparseLayout(*rows, n_source=stored["n_source"])
+    elif stored is not None:
+        shapes = {name: tuple(stored[name]) for name in _CONV_TUPLES}
+        layout = ConvLayout(**shapes, groups=stored["groups"])
+    delay = arrays[f"{where}/delay"] if entry["delay"] is None else entry["delay"]
+    values = {name: entry[name] for name in _SYNAPSE_VALUES}
+    return FixedSynapse(**values, weight=arrays[f"{where}/weight"], delay=delay, layout=layout)

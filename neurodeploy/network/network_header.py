@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from neurodeploy.network.encoding import ReadoutKind
-from neurodeploy.network.fixed import FixedKind, SignMode
+from neurodeploy.network.fixed import FixedKind, FixedReset, SignMode
 
 Check = Callable[[Any], bool]
 
@@ -36,15 +36,48 @@ def _one_of(words: tuple[str, ...]) -> Check:
     return lambda v: isinstance(v, str) and v in words
 
 
+def _wholes(low: int, high: int, count: int | None = None) -> Check:
+    each = _whole(low, high)
+    return lambda v: (
+        isinstance(v, list)
+        and (len(v) == count if count is not None else len(v) > 0)
+        and all(each(entry) for entry in v)
+    )
+
+
+def _layout(v: Any) -> bool:
+    if v is None:
+        return True
+    fields = _LAYOUTS.get(v.get("kind")) if isinstance(v, dict) else None
+    return fields is not None and set(v) == set(fields) and all(fields[n](v[n]) for n in fields)
+
+
+_SIZE = 2**31 - 1
 _POPULATION: Mapping[str, Check] = {
     "name": _text,
     "nir_nodes": _texts,
     "kind": _one_of(get_args(FixedKind)),
-    "bias_exp": _whole(0, 31),
+    "bias_exp": _whole(-31, 31),
     "latency": _whole(0, 2**20),
     "scale": lambda v: _number(v) and v > 0,
-    "origin": _number,
     "gain_shift": _whole(0, 31),
+    "reset": _one_of(get_args(FixedReset)),
+    "refractory_steps": _whole(0, 2**20),
+    "reset_interval": _whole(0, _SIZE),
+    "reset_offset": _whole(0, _SIZE),
+    "shape": _wholes(1, _SIZE),
+}
+_LAYOUTS: Mapping[str, Mapping[str, Check]] = {
+    "sparse": {"kind": _text, "n_source": _whole(1, _SIZE)},
+    "conv": {
+        "kind": _text,
+        "groups": _whole(1, _SIZE),
+        "stride": _wholes(1, _SIZE, 2),
+        "padding": _wholes(0, _SIZE, 2),
+        "dilation": _wholes(1, _SIZE, 2),
+        "input_shape": _wholes(1, _SIZE, 3),
+        "output_shape": _wholes(1, _SIZE, 3),
+    },
 }
 _SYNAPSE: Mapping[str, Check] = {
     "name": _text,
@@ -54,6 +87,8 @@ _SYNAPSE: Mapping[str, Check] = {
     "sign_mode": _one_of(get_args(SignMode)),
     "weight_bits": _whole(0, 31),
     "message_bits": _whole(0, 31),
+    "delay": lambda v: v is None or _whole(0, 2**20)(v),
+    "layout": _layout,
 }
 _ENCODER: Mapping[str, Check] = {
     "kind": _one_of(("constant",)),
@@ -62,8 +97,10 @@ _ENCODER: Mapping[str, Check] = {
     "bits": _whole(1, 16),
 }
 _READOUT: Mapping[str, Check] = {"population": _text, "kind": _one_of(get_args(ReadoutKind))}
+_WINDOWED: Mapping[str, Check] = {**_READOUT, "window": _wholes(0, _SIZE, 2)}
 _HEADER: Mapping[str, Check] = {
     "n_input": _whole(1, 2**31 - 1),
+    "input_shape": _wholes(1, _SIZE),
     "steps": _whole(1, 2**31 - 1),
     "contract": lambda v: isinstance(v, dict),
     "calibration": _texts,
@@ -84,7 +121,7 @@ def checked_header(document: Any) -> dict[str, Any]:
     """
     header = _checked("header", document, _HEADER)
     _checked("encoder", header["encoder"], _ENCODER)
-    _checked("readout", header["readout"], _READOUT)
+    _checked("readout", header["readout"], _WINDOWED if "window" in header["readout"] else _READOUT)
     for index, entry in enumerate(header["populations"]):
         _checked(f"populations[{index}]", entry, _POPULATION)
     for index, entry in enumerate(header["synapses"]):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import ShapeError
-from neurodeploy.network.arrays import FloatArray, float_array
+from neurodeploy.network.arrays import FloatArray, IntArray, float_array, int_array
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -51,6 +51,42 @@ class Dense:
     def size_out(self) -> int:
         """Number of values given."""
         return int(np.prod(self.weight.shape[:-2])) * int(self.weight.shape[-2])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sparse:
+    """``y = weight @ x`` with a matrix in compressed rows, one per output.
+
+    ``weight`` [nnz]; ``indptr`` int32 [out + 1], ``indices`` int32 [nnz]: the input of each weight,
+    ascending within a row. ``node``: the NIR nodes that were multiplied out.
+    """
+
+    node: str
+    weight: FloatArray
+    indptr: IntArray
+    indices: IntArray
+    size_in: int
+
+    def __post_init__(self) -> None:
+        """Freeze the arrays and check that they belong together."""
+        where = f"{self.node}: sparse"
+        for name in ("indptr", "indices"):
+            array = np.asarray(getattr(self, name))
+            object.__setattr__(self, name, int_array(f"{where} {name}", array, (array.size,)))
+        if self.indptr.size < 2 or self.indptr[-1] != self.indices.size:
+            raise ShapeError(f"{where}: indptr does not end at {self.indices.size} indices")
+        weight = float_array(f"{where} weight", self.weight, (self.indices.size,))
+        object.__setattr__(self, "weight", weight)
+
+    @property
+    def size_out(self) -> int:
+        """Number of values given."""
+        return int(self.indptr.size) - 1
+
+    @property
+    def bias(self) -> None:
+        """A sparse matrix has none."""
+        return
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +188,7 @@ class Pool:
         return
 
 
-Operator: TypeAlias = Dense | Scale | Convolution | Pool
+Operator: TypeAlias = Dense | Sparse | Scale | Convolution | Pool
 
 
 def check_chain(where: str, operators: Iterable[Operator]) -> None:

@@ -20,14 +20,15 @@ from neurodeploy.network.fixed import ALIGN_BITS, DECAY_BITS, V_MAX, FixedPopula
 def start_v(population: FixedPopulation) -> IntArray:
     """Return the int32 [N] membrane at which Lava must start ``population``.
 
-    For ``dlif`` this is ``v_init`` itself: our process waits for its first step.
+    For neurons that wait for their first step (``FixedPopulation.waits``: our own processes) this
+    is ``v_init`` itself.
 
     Raises
     ------
     RangeError
         If a neuron has no such state; the message says which neurons and why.
     """
-    if population.kind == "dlif":
+    if population.waits:
         return population.v_init
     v, valid = _preimage(population)
     if not valid.all():
@@ -48,7 +49,7 @@ def has_start_v(population: FixedPopulation) -> bool:
 
 def with_start_v(population: FixedPopulation) -> NDArray[np.bool_]:
     """Return for each neuron, bool [N], whether it has a start state."""
-    if population.kind == "dlif":
+    if population.waits:
         return np.ones(population.size, dtype=np.bool_)
     return _preimage(population)[1]
 
@@ -60,11 +61,16 @@ def _preimage(population: FixedPopulation) -> tuple[NDArray[np.int64], NDArray[n
     threshold = population.v_threshold.astype(np.int64) << ALIGN_BITS
     wanted = population.v_init.astype(np.int64)
     v = wanted.copy()
-    for _ in range(population.latency):
+    steps = range(1, population.latency + 1)
+    for h in reversed(steps):
         v = _decay_preimage(v - bias, factor)
+        if population.resets_at(h):
+            v = np.zeros_like(v)
     valid = np.ones(v.shape, dtype=np.bool_)
     state = v
-    for _ in range(population.latency):
+    for h in steps:
+        if population.resets_at(h):
+            state = np.zeros_like(state)
         valid &= np.abs(state) <= V_MAX
         product = state * factor
         state = np.sign(product) * (np.abs(product) >> DECAY_BITS) + bias

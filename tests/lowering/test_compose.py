@@ -100,7 +100,11 @@ def conv_network(rng):
         Synapse("3", INPUT, "r:sum", (Dense("skip", rng.integers(-1, 2, (n, c.size_in)) / 2),)),
         Synapse("4", "r:sum", "b", (Scale("s", np.full(n, 0.5)), last)),
         Synapse(
-            "5", "b", "b", (Dense("rec", rng.integers(-1, 2, (5, 5)) / 2, np.ones(5)),), late=True
+            "5",
+            "b",
+            "b",
+            (Dense("rec", rng.integers(-1, 2, (5, 5)) / 2, np.ones(5)),),
+            delay_steps=1,
         ),
     )
     populations = (lif("a", n, rng), relay, lif("b", 5, rng))

@@ -52,11 +52,11 @@ def random_network(rng, *, exact=False, populations=4, readout=None, feedback=Tr
     ends = {INPUT: (1, 3, 4), ALWAYS_ON: (1,), **{p.name: p.shape for p in found}}
     synapses = []
 
-    def connect(source, target, *, late=False):
+    def connect(source, target, *, delay_steps=0):
         operators = chain(numbers, f"n{len(synapses)}", ends[source], ends[target])
-        silent = bool(rng.random() < (0.5 if late else 0.15))
+        silent = bool(rng.random() < (0.5 if delay_steps else 0.15))
         name = f"s{len(synapses)}"
-        synapses.append(Synapse(name, source, target, operators, late, silent))
+        synapses.append(Synapse(name, source, target, operators, delay_steps, silent))
 
     for i, p in enumerate(found):
         earlier = [INPUT, *(q.name for q in found[:i])]
@@ -66,9 +66,13 @@ def random_network(rng, *, exact=False, populations=4, readout=None, feedback=Tr
         waits = p.kind == "delay" and (p.delay_steps >= 1).all()
         if feedback and rng.random() < 0.5:
             # A delay needs no late synapse to send back.
-            connect(p.name, str(rng.choice([q.name for q in found[: i + 1]])), late=not waits)
+            connect(
+                p.name,
+                str(rng.choice([q.name for q in found[: i + 1]])),
+                delay_steps=int(not waits),
+            )
         if feedback and rng.random() < 0.2:
-            connect(str(rng.choice([*earlier, p.name])), p.name, late=True)
+            connect(str(rng.choice([*earlier, p.name])), p.name, delay_steps=1)
     order = rng.permutation(len(synapses))
     steps = None if rng.random() < 0.3 else int(rng.integers(1, 7))
     encoder = ConstantEncoder(low=-0.5, high=1.0, bits=2)  # a code is half a unit: exact

@@ -245,11 +245,11 @@ def _startable(population):
     """Take bias and v_init from neurons that have no start state on Lava."""
     if has_start_v(population):
         return population
-    names = ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init")
+    names = ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init", "origin")
     keep = np.zeros(population.size, bool)
     for i in range(population.size):
         one = {name: getattr(population, name)[i : i + 1] for name in names}
-        keep[i] = has_start_v(replace(population, **one))
+        keep[i] = has_start_v(replace(population, shape=(), **one))
     return replace(
         population,
         bias=np.where(keep, population.bias, 0),

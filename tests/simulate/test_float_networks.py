@@ -187,7 +187,7 @@ def test_late_and_silent_connections_by_hand():
     def records(silent_first):
         relay = stateless("r", "relay", [0.0])
         affine = (Dense("w", [[1.0]], [10.0]),)
-        back = Synapse("back", "r", "r", affine, late=True, silent_first=silent_first)
+        back = Synapse("back", "r", "r", affine, delay_steps=1, silent_first=silent_first)
         net = one(relay, back, readout="last_v")
         values = np.array([1.0, 2.0, 3.0])[:, None, None]
         return run_float(net, values, record=("y",)).records
@@ -204,7 +204,7 @@ def test_linear_nodes_are_recorded_on_their_own_time():
     relay = stateless("sum:late", "relay", [0.0, 0.0])
     synapses = (
         Synapse("in", INPUT, "p", ()),
-        Synapse("a", "p", "sum:late", chain, late=True, silent_first=True),
+        Synapse("a", "p", "sum:late", chain, delay_steps=1, silent_first=True),
         Synapse("b", INPUT, "sum:late", ()),
         Synapse("c", "sum:late", "p", (Dense("third", w),)),
     )
@@ -247,7 +247,7 @@ def test_what_is_held_is_counted_at_every_step():
     synapses = (
         Synapse("a", INPUT, "r", ()),
         Synapse("b", "r", "g", (Dense("n", [[1.0, 0, 0], [0, 2, 3], [0, 0, 1]]),)),
-        Synapse("c", "g", "r", (Dense("m", np.ones((3, 3))),), late=True),
+        Synapse("c", "g", "r", (Dense("m", np.ones((3, 3))),), delay_steps=1),
     )
     net = Network((relay, gate), synapses[:2], 3, ConstantEncoder(), Readout("g", "count"), 4)
     counts = run_float(net, np.array([[1.0, 0, 0], [1, 0, 2]])).counts
@@ -270,7 +270,7 @@ def test_a_long_chain_of_populations_and_a_long_cycle():
     readout = Readout(f"r{count - 1}", "last_v")
     net = Network(relays, tuple(synapses), 1, ConstantEncoder(), readout, 3)
     assert run_float(net, np.array([[2.0]])).output.ravel().tolist() == [2, 2, 2]
-    ring = replace(net, synapses=(*synapses, Synapse("back", ends[-1], "r0", (), late=True)))
+    ring = replace(net, synapses=(*synapses, Synapse("back", ends[-1], "r0", (), delay_steps=1)))
     assert run_float(ring, np.array([[2.0]])).output.ravel().tolist() == [2, 4, 6]
 
 
@@ -308,7 +308,7 @@ def test_lava_timing_of_chains_and_what_has_none():
     assert traces.records["r/y"].ravel().tolist() == [0, 2.5, 2.5, 0.5]
     assert traces.records["p/v"].ravel().tolist() == [0.25, 0.25, 2.75, 5.25]
     assert traces.counts["a/operations"].tolist() == [2]
-    back = replace(net, synapses=(*synapses, Synapse("back", "p", "r", (), late=True)))
+    back = replace(net, synapses=(*synapses, Synapse("back", "p", "r", (), delay_steps=1)))
     with pytest.raises(InputError, match=r"synapse back \(p -> r\) is feedback"):
         run_float(back, np.array([[1.0]]), timing="lava")
     line = stateless("r", "delay", [0.5], delay_steps=1)
@@ -344,7 +344,7 @@ def test_a_delay_may_be_far_longer_than_a_run_and_costs_nothing(memory, late):
     """Its zeros are not stored: 2**31 - 1 steps of them would fill any machine."""
     steps = np.array([1, 3, 7, 2**31 - 1], np.int32)
     delay = stateless("d", "delay", np.full(4, 0.5), delay_steps=steps)
-    loop = (Synapse("back", "d", "d", (Dense("w", np.diag([2.0, 3.0, 5.0, 7.0])),), late=False),)
+    loop = (Synapse("back", "d", "d", (Dense("w", np.diag([2.0, 3.0, 5.0, 7.0])),), delay_steps=0),)
     net = one(delay, *(loop if late else ()), readout="last_v", n_input=4)
     reader = stateless("r", "relay", np.zeros(4))
     net = replace(
