@@ -27,10 +27,13 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def compare(arguments: argparse.Namespace) -> int:
     """Compare two traces; exit 1 if the accepted level does not hold."""
-    from neurodeploy.network import Traces, compare_traces
+    from neurodeploy.network import Traces, compare_traces, on_logical_axis
 
     console = Console(arguments.json)
     a, b = Traces.load(arguments.a), Traces.load(arguments.b)
+    if a.meta.get("timing", "aligned") != b.meta.get("timing", "aligned"):
+        a, b = on_logical_axis(a), on_logical_axis(b)
+        console.note("one run is in hardware time; both are compared on the logical axis")
     if a.meta.get("input_hash") != b.meta.get("input_hash"):
         console.note("warning: the two runs had different input, so differences mean little")
     comparison = compare_traces(a, b, scaled=a.meta.get("backend") != b.meta.get("backend"))
@@ -77,33 +80,44 @@ def _place(difference: Any) -> str:
 
 def verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``verify``."""
-    parser.add_argument("network", help="NET.h5")
+    parser.add_argument("network", help="NET.h5, or a NetX file (.net)")
     parser.add_argument("--input", required=True, help="data (.npz or .h5)")
     parser.add_argument("--against", choices=("lava",), default="lava")
     parser.add_argument("--samples", type=positive, default=16, help="first N samples (default 16)")
+    parser.add_argument("--timing", choices=("aligned", "lava"), default="aligned")
+    parser.add_argument("--timeout", type=float, help="limit for Lava in seconds")
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Compare the simulator with Lava, zero tolerance; exit 1 on any difference, 3 without Lava."""
     from neurodeploy.export import lava
-    from neurodeploy.network import load_samples
+    from neurodeploy.network import load_stimuli
+    from neurodeploy.pipeline.backends import stimulus_for, widened
     from neurodeploy.pipeline.model import load_model
     from neurodeploy.simulate import run_fixed
 
     console = Console(arguments.json)
-    net = load_model(arguments.network, lava_quirks=arguments.lava_quirks).require_fixed()
-    samples = load_samples(arguments.input).first(arguments.samples)
-    codes = samples.codes(net.encoder, net.n_input)
-    console.findings(samples.out_of_range(net.encoder))
-    reference = run_fixed(net, codes, record=("spikes", "u", "v"), threads=arguments.threads)
+    model = load_model(arguments.network, lava_quirks=arguments.lava_quirks)
+    net = model.require_fixed()
+    samples = widened(model, load_stimuli(arguments.input).first(arguments.samples))
+    codes, noticed = stimulus_for(net, samples, "fixed")
+    console.findings((*model.findings, *noticed))
+    reference = run_fixed(
+        net,
+        codes,
+        record=("spikes", "u", "v"),
+        timing=arguments.timing,
+        threads=arguments.threads,
+    )
     with console.progress() as report:
         report("Lava", 0, 1)
-        result = lava.verify_against(net, codes, reference)
+        result = lava.verify_against(net, codes, reference, timeout_s=arguments.timeout)
         report("Lava", 1, 1)
     first = None if result.first is None else str(result.first)
     console.document(
         {
             "samples": len(samples),
+            "timing": arguments.timing,
             "compared": result.compared,
             "mismatches": result.mismatches,
             "first": first,

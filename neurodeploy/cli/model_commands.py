@@ -21,12 +21,13 @@ from neurodeploy.errors import InputError
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``inspect``."""
-    parser.add_argument("file", help="NIR file or NET.h5")
+    parser.add_argument("file", help="NIR file, NET.h5, or a NetX file (.net)")
     parser.add_argument("--profile", help="also say what this chip lacks for the model")
 
 
 def inspect(arguments: argparse.Namespace) -> int:
     """Show what is in a file; exit 2 if no command can use it, 1 if the profile cannot hold it."""
+    from neurodeploy.pipeline.fixed_file import holds_integers
     from neurodeploy.pipeline.inspection import inspect_file, is_assumption
 
     console = Console(arguments.json)
@@ -60,7 +61,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     if not inspection.fits:
         console.next_step("neurodeploy profiles")
         return 1
-    if Path(arguments.file).suffix in (".h5", ".hdf5"):
+    if holds_integers(arguments.file):
         console.next_step(f"neurodeploy verify {arguments.file} --input DATA.npz --against lava")
     else:
         profile = arguments.profile or "loihi2"
@@ -152,7 +153,7 @@ def quantize(arguments: argparse.Namespace) -> int:
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``run``."""
-    parser.add_argument("model", help="NIR file or NET.h5")
+    parser.add_argument("model", help="NIR file, NET.h5, or a NetX file (.net)")
     parser.add_argument("--input", required=True, help="data (.npz or .h5)")
     parser.add_argument("--backend", required=True, choices=("float", "fixed", "lava"))
     parser.add_argument("--out", required=True, help="traces to write (.npz or .h5)")
@@ -183,7 +184,7 @@ def model_for(arguments: argparse.Namespace, backend: str) -> Any:
         **reading_options(arguments),
     )
     if arguments.profile is not None and model.fixed is not None:
-        raise InputError(f"{arguments.model}: a NET.h5 holds its own profile; drop --profile")
+        raise InputError(f"{arguments.model}: holds integers and their own profile; drop --profile")
     if backend != "float" and model.fixed is None:
         if arguments.profile is None:
             model.require_fixed()

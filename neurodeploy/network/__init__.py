@@ -31,6 +31,7 @@ from neurodeploy.network.operators import (
 from neurodeploy.network.samples import Samples, load_samples, save_samples
 from neurodeploy.network.start_state import has_start_v, start_v, with_start_v
 from neurodeploy.network.stimuli import Stimuli, load_stimuli
+from neurodeploy.network.time_axis import on_logical_axis
 from neurodeploy.network.traces import Quantity, Traces, read_out, readout_quantity
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "load_samples",
     "load_stimuli",
     "network_hash",
+    "on_logical_axis",
     "output_bias",
     "read_out",
     "readout_quantity",

@@ -58,16 +58,24 @@ class FixedPointNetwork:
     nir_file: bytes = b""
     calibration: tuple[str, ...] = ()
     input_shape: tuple[int, ...] = ()
+    _into: Mapping[str, tuple[FixedSynapse, ...]] = field(init=False, repr=False)
+    _latencies: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check names, both ends of every synapse, and that none needs the future."""
+        into: dict[str, list[FixedSynapse]] = {}
+        for synapse in self.synapses:
+            into.setdefault(synapse.target, []).append(synapse)
+        object.__setattr__(self, "_into", {name: tuple(some) for name, some in into.items()})
+        latencies = {INPUT: 0, ALWAYS_ON: 0, **{p.name: p.latency for p in self.populations}}
+        object.__setattr__(self, "_latencies", latencies)
         check_connections(
             self.populations, self.synapses, self.n_input, self.readout, self._is_late
         )
         for synapse in self.synapses:
             shortest = int(np.min(self.logical_delay(synapse), initial=0))
             if shortest < 0:
-                ends = self._latency(synapse.source), self._latency(synapse.target)
+                ends = latencies[synapse.source], latencies[synapse.target]
                 raise InputError(
                     f"synapse {synapse.name}: from latency {ends[0]} to latency {ends[1]} with "
                     f"delay {min(synapse.delays)} takes {shortest} logical steps; a synapse costs "
@@ -83,7 +91,7 @@ class FixedPointNetwork:
 
     def synapses_into(self, name: str) -> tuple[FixedSynapse, ...]:
         """Return the synapses whose target is the population ``name``."""
-        return tuple(s for s in self.synapses if s.target == name)
+        return self._into.get(name, ())
 
     def logical_delay(self, synapse: FixedSynapse) -> NDArray[np.int64]:
         """Return how many logical steps after it was sent a sum is felt: 0 within the same step.
@@ -95,11 +103,9 @@ class FixedPointNetwork:
         """
         if synapse.source == ALWAYS_ON:
             return np.zeros((), np.int64)
-        shift = self._latency(synapse.source) + 1 - self._latency(synapse.target)
+        latency = self._latencies
+        shift = latency.get(synapse.source, 0) + 1 - latency.get(synapse.target, 0)
         return np.asarray(synapse.delay, np.int64) + shift
-
-    def _latency(self, name: str) -> int:
-        return 0 if name in (INPUT, ALWAYS_ON) else self.population(name).latency
 
     def _is_late(self, synapse: FixedSynapse) -> bool:
         return int(np.min(self.logical_delay(synapse), initial=2**31)) >= 1

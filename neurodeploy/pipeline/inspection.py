@@ -11,8 +11,9 @@ from typing import Any
 from neurodeploy.errors import InputError
 from neurodeploy.findings import Finding
 from neurodeploy.graph import CONVENTIONS, Contract, Survey, option_name, survey
-from neurodeploy.network import check_legality, load_network, network_hash
+from neurodeploy.network import FixedPointNetwork, FixedSynapse, check_legality, network_hash
 from neurodeploy.pipeline.coverage import by_status, coverage_of
+from neurodeploy.pipeline.fixed_file import holds_integers, read_integers
 from neurodeploy.pipeline.node_table import dead_text, node_rows, range_text
 from neurodeploy.quantization import describe_populations
 
@@ -52,9 +53,9 @@ def inspect_file(
         If a NET.h5 cannot be read, or is given options for NIR files.
     """
     path = Path(path)
-    if path.suffix in (".h5", ".hdf5"):
+    if holds_integers(path):
         if profile is not None:
-            raise InputError(f"{path}: a NET.h5 holds its own profile; drop --profile")
+            raise InputError(f"{path}: holds integers and their own profile; drop --profile")
         return _inspect_network(path, lava_quirks)
     found = survey(path, options, convention=convention, repair=repair)
     stopping = ("error", "warning") if strict else ("error",)
@@ -157,21 +158,34 @@ def _rows(document: dict[str, Any]) -> list[tuple[Any, ...]]:
     ]
 
 
+def _synapse_entry(net: FixedPointNetwork, s: FixedSynapse) -> dict[str, Any]:
+    """Describe a synapse; delays as (shortest, longest), in hardware and in logical steps."""
+    logical = net.logical_delay(s)
+    return {
+        "name": s.name,
+        "source": s.source,
+        "target": s.target,
+        "kind": s.kind,
+        "shape": list(s.weight.shape),
+        "size": [s.size_out, s.size_in],
+        "weight_exp": s.weight_exp,
+        "sign_mode": s.sign_mode,
+        "weight_bits": s.weight_bits,
+        "message_bits": s.message_bits,
+        "delay": [s.delays[0], s.delays[-1]],
+        "logical_delay": [int(logical.min()), int(logical.max())],
+    }
+
+
+def _range(ends: list[int]) -> str:
+    return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}..{ends[1]}"
+
+
 def _inspect_network(path: Path, lava_quirks: bool) -> Inspection:
-    net = load_network(path)
-    findings = () if lava_quirks else check_legality(net)
+    net, noticed = read_integers(path)
+    findings = (*noticed, *(() if lava_quirks else check_legality(net)))
     populations = describe_populations(net)
-    synapses = [
-        {
-            "name": s.name,
-            "shape": list(s.weight.shape),
-            "weight_exp": s.weight_exp,
-            "sign_mode": s.sign_mode,
-            "weight_bits": s.weight_bits,
-            "message_bits": s.message_bits,
-        }
-        for s in net.synapses
-    ]
+    synapses = [_synapse_entry(net, s) for s in net.synapses]
     document = {
         "file": str(path),
         "kind": "fixed-point network",
@@ -204,9 +218,18 @@ def _inspect_network(path: Path, lava_quirks: bool) -> Inspection:
         ),
         (
             "synapses",
-            ("name", "shape", "exponent", "sign mode", "bits"),
+            ("name", "kind", "weights", "exponent", "sign mode", "bits", "delay", "steps"),
             [
-                (s["name"], s["shape"], s["weight_exp"], s["sign_mode"], s["weight_bits"])
+                (
+                    s["name"],
+                    s["kind"],
+                    s["shape"],
+                    s["weight_exp"],
+                    s["sign_mode"],
+                    s["weight_bits"],
+                    _range(s["delay"]),
+                    _range(s["logical_delay"]),
+                )
                 for s in synapses
             ],
         ),

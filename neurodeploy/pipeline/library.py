@@ -24,6 +24,7 @@ from neurodeploy.network import (
     Traces,
     load_network,
     load_samples,
+    require_legal,
 )
 from neurodeploy.pipeline.backends import FloatType, Timing, run_model, stimulus_for, widened
 from neurodeploy.pipeline.deploy import Outcome
@@ -114,6 +115,7 @@ def run(
     timing: Timing = "aligned",
     threads: int | None = None,
     dtype: FloatType = "float64",
+    lava_quirks: bool = False,
 ) -> Traces:
     """Run a graph in float, or a fixed-point network in the simulator or on Lava.
 
@@ -135,12 +137,16 @@ def run(
         Default: all cores.
     dtype : {"float64", "float32"}
         Numbers of the float backend.
+    lava_quirks : bool
+        Accept integers that Lava takes but no chip holds.
     """
     if isinstance(model, Graph):
         held = model_from_graph(model, "model")
         source: Network | FixedPointNetwork = held.require_network()
         backend = backend or "float"
     elif isinstance(model, FixedPointNetwork):
+        if not lava_quirks:
+            require_legal(model)
         held, source, backend = Model("model", None, model), model, backend or "fixed"
     else:
         raise InputError(f"run: takes a Graph or a FixedPointNetwork, not {type(model).__name__}")
@@ -162,9 +168,19 @@ def run(
     )
 
 
-def load(path: str | Path) -> FixedPointNetwork:
-    """Read a NET.h5."""
-    return load_network(path)
+def load(path: str | Path, *, lava_quirks: bool = False) -> FixedPointNetwork:
+    """Read a NET.h5.
+
+    Parameters
+    ----------
+    path : path
+    lava_quirks : bool
+        Accept integers that Lava takes but no chip holds; otherwise they are a RangeError.
+    """
+    net = load_network(path)
+    if not lava_quirks:
+        require_legal(net)
+    return net
 
 
 def to_nir(model: Any, sample: Any, path: str | Path, **options: Any) -> Result[Any]:

@@ -20,9 +20,9 @@ from neurodeploy.network import (
     FixedPointNetwork,
     Network,
     Samples,
-    load_network,
     require_legal,
 )
+from neurodeploy.pipeline.fixed_file import holds_integers, read_integers
 from neurodeploy.quantization import QuantizeConfig, quantize
 
 
@@ -70,12 +70,12 @@ def load_model(
     convention: str | None = None,
     repair: bool = False,
 ) -> Model:
-    """Read a .nir file (float) or a NET.h5 (integers, with the float model it came from).
+    """Read a .nir file (float), or integers: a NET.h5 (with its float model), a NetX file.
 
     Parameters
     ----------
     path : path
-        ``.h5`` and ``.hdf5`` are NET.h5; everything else is read as NIR.
+        ``.h5`` and ``.hdf5`` are NET.h5, ``.net`` is NetX; everything else is read as NIR.
     options : Contract
         Contract options; only for NIR files.
     strict : bool
@@ -86,10 +86,10 @@ def load_model(
         As for ``graph.read``; only for NIR files.
     """
     path = Path(path)
-    if path.suffix in (".h5", ".hdf5"):
+    if holds_integers(path):
         if convention is not None or repair:
             raise InputError(
-                f"{path}: a NET.h5 holds its contract and graph; drop --convention and --repair"
+                f"{path}: holds integers with their contract; drop --convention and --repair"
             )
         return _load_fixed(path, options, lava_quirks)
     graph, findings = read(path, options, strict=strict, convention=convention, repair=repair)
@@ -132,16 +132,15 @@ def quantized(
 
 
 def _load_fixed(path: Path, options: Contract | None, lava_quirks: bool) -> Model:
-    fixed = load_network(path)
+    fixed, findings = read_integers(path)
     if not lava_quirks:
         require_legal(fixed)
     if options is not None and options != Contract():
         raise InputError(
-            f"{path}: a NET.h5 holds its contract; contract options belong to .nir files"
+            f"{path}: holds integers with their contract; contract options belong to .nir files"
         )
-    if not fixed.nir_file:
-        return Model(path.stem, None, fixed)
-    return Model(path.stem, _embedded_network(fixed), fixed)
+    network = _embedded_network(fixed) if fixed.nir_file else None
+    return Model(path.stem, network, fixed, findings)
 
 
 def _embedded_network(fixed: FixedPointNetwork) -> Network:

@@ -47,7 +47,7 @@ def describe_populations(net: FixedPointNetwork) -> list[dict[str, Any]]:
             "size": p.size,
             "latency": p.latency,
             "scale": p.scale,
-            "origin": p.origin,
+            "origin": [float(np.min(p.origin)), float(np.max(p.origin))],
             "v_threshold": [int(p.v_threshold.min()), int(p.v_threshold.max())],
             "decay_v": [int(p.decay_v.min()), int(p.decay_v.max())],
             "bias": [int(p.bias.min()), int(p.bias.max())],
