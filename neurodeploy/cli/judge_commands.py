@@ -36,7 +36,8 @@ def compare(arguments: argparse.Namespace) -> int:
         console.note("one run is in hardware time; both are compared on the logical axis")
     if a.meta.get("input_hash") != b.meta.get("input_hash"):
         console.note("warning: the two runs had different input, so differences mean little")
-    comparison = compare_traces(a, b, scaled=a.meta.get("backend") != b.meta.get("backend"))
+    one_is_float = (a.meta.get("backend") == "float") != (b.meta.get("backend") == "float")
+    comparison = compare_traces(a, b, scaled=one_is_float)
     spikes = [r for r in comparison.records if r.quantity == "spikes"]
     holds = {
         "exact": comparison.exact,

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import MissingComponentError
@@ -53,7 +54,8 @@ class Fidelity:
         """Mean |v_float - v_fixed| in membrane units."""
         key = f"{population}/v"
         entry = self.fixed_traces.meta["populations"][population]
-        fixed = self.fixed_traces.records[key] / entry["scale"] + entry.get("origin", 0.0)
+        origin = np.asarray(entry.get("origin", 0.0))
+        fixed = self.fixed_traces.records[key] / entry["scale"] + origin
         return float(abs(self.float_traces.records[key] - fixed).mean())
 
 
