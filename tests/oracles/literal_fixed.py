@@ -1,15 +1,20 @@
-"""A slow, literal int64 interpreter of Lava's fixed_pt rules and of DLIF, for tests only.
+"""A slow, literal int64 interpreter of Lava's fixed_pt rules and of our own neurons, for tests only.
 
 Written apart from neurodeploy's simulator: nothing is shared but the network's types. Every rule
 is spelled out in int64 with an explicit wrap to 32 bits where Lava holds an int32. Plain numpy, so
-that it also runs inside the Lava runtime.
+that it also runs inside the Lava runtime. ``run_aligned`` and ``run_hardware`` are two ways that
+share the neuron alone: logical steps with logical delays; hardware steps with buffers.
 
 Counts, defined here for all simulators:
 
-* ``wraps``: neuron-steps in which the synaptic input left 32 bits, or u left (-2^23, 2^23] before
-  its wrap; for dlif: the input left 32 bits, or |x| >= 2^17.
-* ``clamps``: neuron-steps in which clipping changed v.
-* ``operations``: events that a synapse received, each times the non-zero weights it met.
+* ``wraps``: neuron-steps in which the synaptic input left 32 bits (a sum of products, its shifted
+  value, or the sum while the parts are added one after another: synapses in their order, of one
+  synapse the delays ascending), or a convolution's sum left 24 bits, or u left (-2^23, 2^23]
+  before its wrap; for dlif in place of u: |x| >= 2^17. Counted where the sum arrives.
+* ``clamps``: neuron-steps in which clipping changed v; none where v is held.
+* ``spikes``: of a population, in all its steps.
+* ``operations``: events that a synapse's source sent, each times the non-zero weights it meets,
+  counted when they are sent, whether or not they arrive before the end.
 """
 
 from __future__ import annotations
@@ -17,12 +22,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from oracles.literal_synapses import BufferedSynapse, LogicalSynapse, wrap32
 
-from neurodeploy.network.fixed import FixedPointNetwork, FixedPopulation, FixedSynapse
-from neurodeploy.network.floating import ALWAYS_ON, INPUT
+from neurodeploy.network.connections import ALWAYS_ON, INPUT
+from neurodeploy.network.fixed import FixedPointNetwork, FixedPopulation
 from neurodeploy.network.start_state import start_v
 
 V_HIGH = 2**23 - 1
+QUANTITIES = ("spikes", "u", "v", "v_pre")
 
 
 @dataclass
@@ -31,11 +38,6 @@ class LiteralRun:
 
     records: dict[str, np.ndarray] = field(default_factory=dict)
     counts: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-def wrap32(x):
-    """Reduce int64 to what an int32 would hold."""
-    return ((x + 2**31) & (2**32 - 1)) - 2**31
 
 
 def decay(x, k):
@@ -49,78 +51,93 @@ def wrap24(x):
     return np.where(x <= -(2**23), y + 2**24, y)
 
 
-def synaptic_sum(synapse: FixedSynapse, sent: np.ndarray):
-    """Return the shifted sum [B, out] of one synapse, where it left 32 bits, and operations [B]."""
-    s = sent if synapse.message_bits > 0 else (sent != 0).astype(np.int64)
-    weight = synapse.weight.astype(np.int64)
-    exact = s @ weight.T
-    acc = wrap32(exact)
-    left = acc != exact
-    e = synapse.weight_exp
-    shifted = acc << e if e > 0 else acc >> -e
-    total = wrap32(shifted)
-    left |= total != shifted
-    operations = (s != 0).astype(np.int64) @ (weight != 0).sum(axis=0)
-    return total, left, operations
+def bias_shifted(p: FixedPopulation):
+    """Return what a LIF adds to v: the mantissa as int16, shifted left or (floor) right, int32."""
+    mantissa = ((p.bias.astype(np.int64) + 2**15) & (2**16 - 1)) - 2**15
+    return wrap32(mantissa << p.bias_exp) if p.bias_exp >= 0 else mantissa >> -p.bias_exp
 
 
-def lif_step(p: FixedPopulation, u, v, a):
+def waits(p: FixedPopulation) -> bool:
+    """Whether it does nothing before its own first step: all that stock Lava does not have."""
+    return p.kind == "dlif" or p.reset == "subtract" or p.refractory_steps > 0
+
+
+def lif_step(p: FixedPopulation, u, v, a, threshold=None):
     """Return u, v before reset, spikes, and where u left 24 bits and v was clipped."""
     shifted = a << 6
     inner = decay(u, 4095 - p.decay_u.astype(np.int64)) + wrap32(shifted)
     wrapped = (wrap32(shifted) != shifted) | (inner > 2**23) | (inner <= -(2**23))
     u = wrap24(wrap32(inner))
-    bias = p.bias.astype(np.int64) << p.bias_exp
-    full = wrap32(decay(v, 4096 - p.decay_v.astype(np.int64)) + u + bias)
+    full = wrap32(decay(v, 4096 - p.decay_v.astype(np.int64)) + u + bias_shifted(p))
     v_pre = np.clip(full, -V_HIGH, V_HIGH)
-    return u, v_pre, v_pre > (p.v_threshold.astype(np.int64) << 6), wrapped, v_pre != full
+    threshold = p.v_threshold.astype(np.int64) if threshold is None else threshold
+    return u, v_pre, v_pre > (threshold << 6), wrapped, v_pre != full
 
 
-def dlif_step(p: FixedPopulation, v, a, t):
+def dlif_step(p: FixedPopulation, v, a, t, threshold=None):
     """Return v before reset, spikes and the two flags; ``t`` counts the layer's steps from 1."""
     m = int(p.gain[min(t, p.gain.size) - 1])
     x = ((a + p.bias.astype(np.int64)) * m) >> p.gain_shift
     full = decay(v, 4096 - p.decay_v.astype(np.int64)) + (x << 6)
     v_pre = np.clip(full, -V_HIGH, V_HIGH)
-    fired = v_pre > (p.v_threshold.astype(np.int64) << 6)
-    return v_pre, fired, np.abs(x) >= 2**17, v_pre != full
+    threshold = p.v_threshold.astype(np.int64) if threshold is None else threshold
+    return v_pre, v_pre > (threshold << 6), np.abs(x) >= 2**17, v_pre != full
 
 
-class _State:
-    """One population's integers for a batch, and what it has recorded."""
+class NeuronState:
+    """One population's integers for a batch, and what it has recorded.
 
-    def __init__(self, p: FixedPopulation, v_start, batch: int):
+    ``threshold`` (mantissas, anything that broadcasts to [B, N]) stands in for the population's.
+    """
+
+    def __init__(self, p: FixedPopulation, v_start, batch: int, threshold=None):
         self.p = p
         self.u = np.tile(p.u_init.astype(np.int64), (batch, 1))
         self.v = np.tile(v_start.astype(np.int64), (batch, 1))
+        self.wait = np.zeros((batch, p.size), np.int64)
+        self.threshold = p.v_threshold.astype(np.int64) if threshold is None else threshold
         self.steps_done = 0
-        self.spikes = np.zeros((batch, p.size), np.int64)
-        self.recorded = {q: [] for q in ("spikes", "u", "v", "v_pre")}
+        self.recorded = {q: [] for q in QUANTITIES}
         self.sums = {q: np.zeros(batch, np.int64) for q in ("spikes", "wraps", "clamps")}
 
-    def step(self, a, left32, waiting=False):
-        v_pre, fired = self.v, np.zeros(self.v.shape, bool)
-        wrapped = clamped = np.zeros(self.v.shape, bool)
-        if not waiting:
-            self.steps_done += 1
-            if self.p.kind == "dlif":
-                v_pre, fired, wrapped, clamped = dlif_step(self.p, self.v, a, self.steps_done)
-            else:
-                self.u, v_pre, fired, wrapped, clamped = lif_step(self.p, self.u, self.v, a)
-            wrapped = wrapped | left32
-        self.v = np.where(fired, 0, v_pre)
-        self.spikes = fired.astype(np.int64)
-        self._note(v_pre, fired, wrapped, clamped)
+    @property
+    def spikes(self):
+        """Spikes of each step so far, a list of int64 [B, N]."""
+        return self.recorded["spikes"]
+
+    def step(self, a, left, hardware_step):
+        """Do one step with input ``a`` that left its width where ``left`` says."""
+        p, nothing = self.p, np.zeros(self.v.shape, bool)
+        if waits(p) and hardware_step <= p.latency:
+            self._note(self.v, nothing, nothing, nothing)
+            return
+        self.steps_done += 1
+        if p.reset_interval and (hardware_step - p.reset_offset) % p.reset_interval == 0:
+            self.u, self.v = np.zeros_like(self.u), np.zeros_like(self.v)
+            self.wait = np.zeros_like(self.wait)
+        if p.kind == "dlif":
+            v_pre, fired, wrapped, clamped = dlif_step(
+                p, self.v, a, self.steps_done, self.threshold
+            )
+        else:
+            self.u, v_pre, fired, wrapped, clamped = lif_step(p, self.u, self.v, a, self.threshold)
+        held = self.wait > 0
+        v_pre = np.where(held, self.v, v_pre)
+        fired, clamped = fired & ~held, clamped & ~held
+        after = v_pre - (self.threshold << 6) if p.reset == "subtract" else 0
+        self.v = np.where(fired, after, v_pre)
+        self.wait = np.where(held, self.wait - 1, np.where(fired, p.refractory_steps, 0))
+        self._note(v_pre, fired, wrapped | left, clamped)
 
     def _note(self, v_pre, fired, wrapped, clamped):
         for quantity, value in (("spikes", fired), ("wraps", wrapped), ("clamps", clamped)):
             self.sums[quantity] += value.sum(axis=1)
-        row = {"spikes": self.spikes, "u": self.u, "v": self.v, "v_pre": v_pre}
+        row = {"spikes": fired.astype(np.int64), "u": self.u, "v": self.v, "v_pre": v_pre}
         for quantity, value in row.items():
             self.recorded[quantity].append(np.array(value))
 
 
-def _collect(net, states, operations) -> LiteralRun:
+def _collect(states, operations) -> LiteralRun:
     run = LiteralRun()
     for name, state in states.items():
         for quantity, rows in state.recorded.items():
@@ -140,67 +157,71 @@ def _stimulus(net: FixedPointNetwork, codes, steps) -> np.ndarray:
     return codes
 
 
+def _add_parts(shape, parts):
+    """Add the parts one after another in 32 bits; return the sum and where any of it left them."""
+    a, left = np.zeros(shape, np.int64), np.zeros(shape, bool)
+    for part, part_left in parts:
+        left |= part_left | (wrap32(a + part) != a + part)
+        a = wrap32(a + part)
+    return a, left
+
+
 def run_aligned(net: FixedPointNetwork, codes, steps=None) -> LiteralRun:
-    """Run with zero latency: every layer does logical step t on its source's spikes of step t."""
+    """Run with zero latency: every layer does logical step t, delays are logical.
+
+    Nothing arrives from before step 1.
+    """
     stimulus = _stimulus(net, codes, steps)
     batch = stimulus.shape[1]
-    states = {p.name: _State(p, p.v_init, batch) for p in net.populations}
+    states = {p.name: NeuronState(p, p.v_init, batch) for p in net.populations}
+    synapses = {s.name: LogicalSynapse(net, s) for s in net.synapses}
     operations = {s.name: np.zeros(batch, np.int64) for s in net.synapses}
-    for x in stimulus:
+    sent = {INPUT: [], ALWAYS_ON: [], **{name: s.spikes for name, s in states.items()}}
+    for t, x in enumerate(stimulus, start=1):
+        sent[INPUT].append(x)
+        sent[ALWAYS_ON].append(np.ones((batch, 1), np.int64))
         for p in net.populations:
-            a = np.zeros((batch, p.size), np.int64)
-            left = np.zeros((batch, p.size), bool)
-            for synapse in net.synapses_into(p.name):
-                if synapse.source == INPUT:
-                    sent = x
-                elif synapse.source == ALWAYS_ON:
-                    sent = np.ones((batch, 1), np.int64)
-                else:
-                    sent = states[synapse.source].spikes
-                part, part_left, done = synaptic_sum(synapse, sent)
-                operations[synapse.name] += done
-                left |= part_left | (wrap32(a + part) != a + part)
-                a = wrap32(a + part)
-            states[p.name].step(a, left)
-    return _collect(net, states, operations)
+            parts = [
+                part
+                for s in net.synapses
+                if s.target == p.name
+                for part in synapses[s.name].felt(sent[s.source], t)
+            ]
+            a, left = _add_parts((batch, p.size), parts)
+            states[p.name].step(a, left, t + p.latency)
+        for s in net.synapses:
+            operations[s.name] += synapses[s.name].operations(sent[s.source][-1])
+    return _collect(states, operations)
 
 
 def run_hardware(net: FixedPointNetwork, codes, steps=None) -> LiteralRun:
     """Run on hardware time, as Lava does: ``steps + max_latency`` steps.
 
     In each step first all neurons update from the synapses' buffers, then the sources send, then
-    all synapses compute new buffers from this step's spikes.
+    all synapses compute new buffers from this step's spikes. The always-on line sends from the
+    step before its target's first; the input is silent after ``steps``.
     """
     stimulus = _stimulus(net, codes, steps)
-    batch = stimulus.shape[1]
-    states = {p.name: _State(p, start_v(p), batch) for p in net.populations}
+    n_steps, batch = stimulus.shape[:2]
+    states = {p.name: NeuronState(p, start_v(p), batch) for p in net.populations}
+    synapses = {s.name: BufferedSynapse(s, batch) for s in net.synapses}
     operations = {s.name: np.zeros(batch, np.int64) for s in net.synapses}
-    size = {p.name: p.size for p in net.populations}
-    buffers = {
-        s.name: (np.zeros((batch, size[s.target]), np.int64), np.zeros((batch, 1), bool))
-        for s in net.synapses
-    }
-    for step in range(1, stimulus.shape[0] + net.max_latency + 1):
+    for h in range(1, n_steps + max(p.latency for p in net.populations) + 1):
         for p in net.populations:
-            a = np.zeros((batch, p.size), np.int64)
-            left = np.zeros((batch, p.size), bool)
-            for synapse in net.synapses_into(p.name):
-                part, part_left = buffers[synapse.name]
-                left |= part_left | (wrap32(a + part) != a + part)
-                a = wrap32(a + part)
-            states[p.name].step(a, left, waiting=p.kind == "dlif" and step <= p.latency)
-        for synapse in net.synapses:
-            if synapse.source == INPUT:
-                sent = stimulus[step - 1] if step <= stimulus.shape[0] else 0 * stimulus[0]
-            elif synapse.source == ALWAYS_ON:
-                on = step >= net.population(synapse.target).latency
+            into = [synapses[s.name] for s in net.synapses if s.target == p.name]
+            parts = [part for synapse in into for part in synapse.arriving()]
+            a, left = _add_parts((batch, p.size), parts)
+            states[p.name].step(a, left, h)
+        for s in net.synapses:
+            if s.source == INPUT:
+                sent = stimulus[h - 1] if h <= n_steps else np.zeros_like(stimulus[0])
+            elif s.source == ALWAYS_ON:
+                on = h >= net.population(s.target).latency
                 sent = np.full((batch, 1), int(on), np.int64)
             else:
-                sent = states[synapse.source].spikes
-            total, left, done = synaptic_sum(synapse, sent)
-            operations[synapse.name] += done
-            buffers[synapse.name] = (total, left)
-    return _collect(net, states, operations)
+                sent = states[s.source].spikes[-1]
+            operations[s.name] += synapses[s.name].send(sent)
+    return _collect(states, operations)
 
 
 def logical_records(net: FixedPointNetwork, hardware: LiteralRun, steps: int) -> dict:

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from neurodeploy.network import ALWAYS_ON, INPUT, Convolution, Dense, Pool, Scale
+from neurodeploy.network import ALWAYS_ON, INPUT, Convolution, Dense, Pool, Scale, Sparse
 
 
 def run(net, values, dtype=np.float64):
@@ -36,8 +36,9 @@ class _Sample:
         self.u = {p.name: [dtype(0)] * p.size for p in net.populations}
         self.spiked = {p.name: [dtype(0)] * p.size for p in net.populations}
         self.arrived = {p.name: [] for p in net.populations if p.kind == "delay"}
-        self.before = {p.name: np.zeros(p.size, dtype) for p in net.populations}
-        self.before |= {INPUT: np.zeros(net.n_input, dtype), ALWAYS_ON: np.zeros(1, dtype)}
+        self.silence = {p.name: np.zeros(p.size, dtype) for p in net.populations}
+        self.silence |= {INPUT: np.zeros(net.n_input, dtype), ALWAYS_ON: np.zeros(1, dtype)}
+        self.sent = []
 
     def step(self, t):
         now = {INPUT: self.values[t], ALWAYS_ON: np.ones(1, self.dtype)}
@@ -50,10 +51,16 @@ class _Sample:
             for s in self.net.synapses_into(p.name):
                 if s.silent_first and t == 0:
                     continue
-                x = x + self.chain(s, self.before[s.source] if s.late else now[s.source])
+                x = x + self.chain(s, self.carried(s, now))
             x = x + p.bias.astype(self.dtype)
             now[p.name] = self.send(p, x, t)
-        self.before = now
+        self.sent.append(now)
+
+    def carried(self, synapse, now):
+        if synapse.delay_steps == 0:
+            return now[synapse.source]
+        past = synapse.delay_steps <= len(self.sent)
+        return (self.sent[-synapse.delay_steps] if past else self.silence)[synapse.source]
 
     def chain(self, synapse, values):
         for operator in synapse.operators:
@@ -145,6 +152,11 @@ def apply(operator, x, dtype):
         weights = [[(i, f)] for i, f in enumerate(operator.factor)]
     elif isinstance(operator, Dense):
         weights = _dense(operator)
+    elif isinstance(operator, Sparse):
+        ends = zip(operator.indptr, operator.indptr[1:], strict=False)
+        weights = [
+            list(zip(operator.indices[a:b], operator.weight[a:b], strict=True)) for a, b in ends
+        ]
     elif isinstance(operator, Convolution):
         weights = _convolution(operator)
     else:

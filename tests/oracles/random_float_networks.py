@@ -13,6 +13,7 @@ from neurodeploy.network import (
     Population,
     Readout,
     Scale,
+    Sparse,
     Synapse,
     stateless,
 )
@@ -69,10 +70,11 @@ def random_network(rng, *, exact=False, populations=4, readout=None, feedback=Tr
             connect(
                 p.name,
                 str(rng.choice([q.name for q in found[: i + 1]])),
-                delay_steps=int(not waits),
+                delay_steps=int(not waits) * int(rng.choice([1, 1, 2, 3, 9])),
             )
         if feedback and rng.random() < 0.2:
-            connect(str(rng.choice([*earlier, p.name])), p.name, delay_steps=1)
+            delay = int(rng.integers(1, 4))
+            connect(str(rng.choice([*earlier, p.name, ALWAYS_ON])), p.name, delay_steps=delay)
     order = rng.permutation(len(synapses))
     steps = None if rng.random() < 0.3 else int(rng.integers(1, 7))
     encoder = ConstantEncoder(low=-0.5, high=1.0, bits=2)  # a code is half a unit: exact
@@ -120,6 +122,9 @@ def chain(numbers, node, given, taken):
     size, wanted = int(np.prod(shape)), int(np.prod(taken))
     if size != wanted or (not found and rng.random() < 0.7):
         bias = numbers.between(-0.5, 0.5, wanted) if rng.random() < 0.3 else None
+        if bias is None and rng.random() < 0.3:
+            found.append(sparse(f"{node}.{len(found)}", numbers.weights((wanted, size)), rng))
+            return tuple(found)
         both = [g for g in (2, 3) if size % g == 0 and wanted % g == 0]
         if both and rng.random() < 0.5:
             g = int(rng.choice(both))
@@ -128,6 +133,13 @@ def chain(numbers, node, given, taken):
             weight = numbers.weights((wanted, size))
         found.append(Dense(f"{node}.{len(found)}", weight, bias))
     return tuple(found)
+
+
+def sparse(node, weight, rng):
+    """Return a Sparse of part of a matrix; some of the weights it holds are zero."""
+    held = rng.random(weight.shape) < 0.6
+    indptr = np.concatenate([[0], held.sum(axis=1).cumsum()])
+    return Sparse(node, weight[held], indptr, held.nonzero()[1], weight.shape[1])
 
 
 def _shaped(numbers, node, shape):

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from oracles.literal_fixed import dlif_step, lif_step, synaptic_sum, wrap32
+from oracles.literal_fixed import dlif_step, lif_step
+from oracles.literal_synapses import BufferedSynapse, message, wrap32
 
 from neurodeploy.network.encoding import ConstantEncoder, Readout
 from neurodeploy.network.fixed import (
@@ -206,7 +207,8 @@ def _input_current(synapses, sent):
     """Return what the layer receives at each logical step, int32 values [T, B, N]."""
     parts = []
     for synapse in synapses:
-        parts.append(np.stack([synaptic_sum(synapse, s)[0] for s in sent[synapse.source]]))
+        send = BufferedSynapse(synapse, 1).slot_sums
+        parts.append(np.stack([send(message(synapse, s))[0][0] for s in sent[synapse.source]]))
     return wrap32(sum(parts))
 
 
