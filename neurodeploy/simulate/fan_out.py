@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.network.operators import Convolution, Dense, Operator, Pool, Scale
+from neurodeploy.network.operators import Convolution, Dense, Operator, Pool, Scale, Sparse
 
 
 def fan_out(operator: Operator) -> NDArray[np.int64]:
@@ -17,6 +17,9 @@ def fan_out(operator: Operator) -> NDArray[np.int64]:
     """
     if isinstance(operator, Dense):
         counts = (operator.weight != 0).sum(axis=-2).reshape(-1)
+    elif isinstance(operator, Sparse):
+        met = operator.indices[operator.weight != 0]
+        counts = np.bincount(met, minlength=operator.size_in)
     elif isinstance(operator, Scale):
         counts = operator.factor != 0
     elif isinstance(operator, Convolution):

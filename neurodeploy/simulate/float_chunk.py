@@ -2,11 +2,12 @@
 
 What a source sends in a block is [steps, B, n], or [1, B, n] where all its steps are alike: held
 inputs, and what relays make of them, go through their operators once. States, delay lines and the
-last step's values (for late connections) carry over from block to block.
+values of as many past steps as late connections need carry over from block to block.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +17,7 @@ import torch
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.floating import Population
 from neurodeploy.simulate.float_network import Connection, OnEntering, ReadyNetwork
-from neurodeploy.simulate.float_neurons import DelayLine, NeuronTrace, Wanted
+from neurodeploy.simulate.float_neurons import DelayLine, NeuronTrace, Wanted, shifted
 from neurodeploy.simulate.float_plan import Component
 
 Tensor = torch.Tensor
@@ -65,7 +66,9 @@ class FloatChunk:
         self._states = {name: n.start(batch) for name, n in ready.neurons.items()}
         sizes = {INPUT: ready.net.n_input, ALWAYS_ON: 1}
         sizes.update({p.name: p.size for p in ready.net.populations})
-        self._before = {name: self._zeros(sizes[name]) for name in ready.late_sources}
+        # What was sent before the run is zero and is not stored: a delay may outlast the run.
+        self._longest = ready.longest_delays
+        self._before = {name: self._zeros(sizes[name])[:0] for name in self._longest}
 
     def run_block(self, first: int, end: int, inputs: Tensor) -> None:
         """Run steps ``first`` .. ``end - 1`` on ``inputs`` [end - first or 1, B, n_input]."""
@@ -84,8 +87,15 @@ class FloatChunk:
                     if name not in self._before:
                         block.sent.pop(name, None)
         self._observer.end_of_block(first, end - first, block.sent)
-        for name in self._before:
-            self._before[name] = block.sent[name][-1:].clone()
+        for name, known in self._before.items():
+            self._before[name] = self._kept(known, block.sent[name], end - first, name)
+
+    def _kept(self, known: Tensor, sent: Tensor, steps: int, name: str) -> Tensor:
+        """Return the last values a source sent, as many as its longest delay needs."""
+        longest = self._longest[name]
+        rows = sent.expand(steps, *sent.shape[1:])[-min(longest, steps) :]
+        older = known[max(0, len(known) + len(rows) - longest) :]
+        return torch.cat([older, rows])
 
     def _zeros(self, size: int) -> Tensor:
         ready = self._ready
@@ -132,8 +142,10 @@ class FloatChunk:
         values = block.sent[c.synapse.source]
         steps = self._source_steps(c, block)
         if c.synapse.late:
-            rest = values.expand(steps, *values.shape[1:])[: steps - 1]
-            values = torch.cat([self._before[c.synapse.source], rest])
+            delay, known = c.synapse.delay_steps, self._before[c.synapse.source]
+            rest = values.expand(steps, *values.shape[1:])[: max(0, steps - delay)]
+            nothing = self._zeros(values.shape[-1])
+            values = shifted(torch.cat([known, rest]), len(known) - delay, steps, nothing)
         if self._is_silent(c, block):
             values = values.expand(steps, *values.shape[1:])[1:]
         return values
@@ -173,7 +185,11 @@ class FloatChunk:
         steps = block.end - block.first
         traces: dict[str, list[NeuronTrace]] = {name: [] for name in members}
         arriving = {p.name: self._sums(p, members, block) for p in component.populations}
-        before = {name: rows for name, rows in self._before.items() if name in members}
+        lines = {
+            name: deque(torch.split(rows, 1) if len(rows) else (), maxlen=self._longest[name])
+            for name, rows in self._before.items()
+            if name in members
+        }
         for t in range(steps):
             now: dict[str, Tensor] = {}
             for p in component.populations:
@@ -186,22 +202,33 @@ class FloatChunk:
                     if isinstance(part, Connection):
                         if t == 0 and self._is_silent(part, block):
                             continue
-                        row = part.apply(
-                            (before if part.synapse.late else now)[part.synapse.source]
-                        )
+                        row = part.apply(self._sent_to(part, lines, now))
                     else:
                         row = part[t : t + 1] if len(part) > 1 else part
                     x = row if x is None else x + row
                 trace = self._step(p, self._zeros(p.size) if x is None else x, block.first + t)
                 now[p.name] = trace.sent
                 traces[p.name].append(trace)
-            before = now
+            for name, line_before in lines.items():
+                line_before.append(now[name])
         for p in component.populations:
             self._finish(p, block, steps, _joined(traces[p.name]))
         for p in component.populations:
             for c in self._ready.into[p.name]:
                 if c.synapse.source in members:
                     self._count_again(c, block)
+
+    def _sent_to(
+        self, c: Connection, lines: Mapping[str, deque[Tensor]], now: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return what enters a connection inside a cycle in one step, [1, B, n]."""
+        source, delay = c.synapse.source, c.synapse.delay_steps
+        if not delay:
+            return now[source]
+        known = lines[source]
+        if delay <= len(known):
+            return known[-delay]
+        return self._zeros(self._ready.neurons[source].population.size)
 
     def _sums(self, p: Population, members: set[str], block: _Block) -> list[Tensor | Connection]:
         """Return what is summed into ``p``, in order: rows from outside, connections from inside.

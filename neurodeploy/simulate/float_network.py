@@ -57,9 +57,13 @@ class ReadyNetwork:
     device: torch.device
 
     @property
-    def late_sources(self) -> frozenset[str]:
-        """Names of the sources of which some synapse carries the step before."""
-        return frozenset(s.source for s in self.net.synapses if s.late)
+    def longest_delays(self) -> dict[str, int]:
+        """Longest delay in steps of each source of which some synapse carries earlier steps."""
+        longest: dict[str, int] = {}
+        for s in self.net.synapses:
+            if s.late:
+                longest[s.source] = max(longest.get(s.source, 0), s.delay_steps)
+        return longest
 
 
 def ready_network(

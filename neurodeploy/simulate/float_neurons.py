@@ -133,7 +133,7 @@ class DelayLine(Neurons):
         arrived = (x + self._bias).expand(steps, *x.shape[1:])
         line = torch.cat([*state.rows, arrived]) if state.rows else arrived
         known = len(state.rows)
-        sent = self._pick([_shifted(line, known - d, steps, state.v) for d, _ in self._groups])
+        sent = self._pick([shifted(line, known - d, steps, state.v) for d, _ in self._groups])
         if self._longest:
             state.rows.extend(torch.split(arrived, 1))
         return NeuronTrace(sent)
@@ -162,7 +162,7 @@ class DelayLine(Neurons):
         return torch.cat([y[..., c] for y, (_, c) in columns], dim=-1)[..., self._back]
 
 
-def _shifted(line: Tensor, start: int, steps: int, zeros: Tensor) -> Tensor:
+def shifted(line: Tensor, start: int, steps: int, zeros: Tensor) -> Tensor:
     """Return ``steps`` rows of ``line`` from row ``start`` on, ``zeros`` [1, B, N] before row 0."""
     missing = min(steps, max(0, -start))
     rows = line[max(0, start) : max(0, start + steps)]

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import torch
 
-from neurodeploy.network.operators import Convolution, Dense, Operator, Pool, Scale
+from neurodeploy.network.operators import Convolution, Dense, Operator, Pool, Scale, Sparse
 
 Tensor = torch.Tensor
 LinearMap = Callable[[Tensor], Tensor]
@@ -29,6 +30,10 @@ def linear_map(
         if operator.weight.ndim == 2 and device.type == "cpu" and not differentiable:
             return _matrix(operator, np.float64 if dtype == torch.float64 else np.float32)
         return _dense(operator, tensor)
+    if isinstance(operator, Sparse):
+        if device.type == "cpu" and not differentiable:
+            return _rows(operator, np.float64 if dtype == torch.float64 else np.float32)
+        return _sparse(operator, dtype, device)
     if isinstance(operator, Scale):
         factor = tensor(operator.factor)
         return lambda x: x * factor
@@ -54,6 +59,33 @@ def _matrix(operator: Dense, dtype: type[np.floating[Any]]) -> LinearMap:
         return torch.from_numpy(y)
 
     return apply
+
+
+def _rows(operator: Sparse, dtype: type[np.floating[Any]]) -> LinearMap:
+    """Return the product with a sparse matrix by scipy: rows add in the order of their inputs."""
+    parts = (operator.weight.astype(dtype, copy=False), operator.indices, operator.indptr)
+    matrix = scipy.sparse.csr_array(parts, shape=(operator.size_out, operator.size_in))
+
+    def apply(x: Tensor) -> Tensor:
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = matrix @ np.ascontiguousarray(x.numpy().T)
+        return torch.from_numpy(np.ascontiguousarray(y.T))
+
+    return apply
+
+
+def _sparse(operator: Sparse, dtype: torch.dtype, device: torch.device) -> LinearMap:
+    """Return the product with a sparse matrix in torch, with gradients by the values."""
+    rows = np.repeat(np.arange(operator.size_out), np.diff(operator.indptr))
+    matrix = torch.sparse_coo_tensor(
+        torch.tensor(np.stack([rows, operator.indices])),
+        torch.tensor(operator.weight, dtype=dtype),
+        (operator.size_out, operator.size_in),
+        is_coalesced=True,
+        check_invariants=True,
+        device=device,
+    )
+    return lambda x: torch.sparse.mm(matrix, x.T).T
 
 
 def _dense(operator: Dense, tensor: Callable[[np.ndarray], Tensor]) -> LinearMap:

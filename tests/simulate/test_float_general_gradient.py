@@ -18,6 +18,7 @@ from neurodeploy.network import (
     Population,
     Readout,
     Scale,
+    Sparse,
     Synapse,
 )
 from neurodeploy.simulate import FloatGradient, run_float
@@ -57,6 +58,12 @@ def operate(operator, x):
         weight = torch.tensor(operator.weight.reshape(-1, *operator.weight.shape[-2:]))
         rows = x.reshape(len(x), len(weight), -1)
         y = torch.stack([rows[:, g] @ w.T for g, w in enumerate(weight)], 1).reshape(len(x), -1)
+    elif isinstance(operator, Sparse):
+        weight = torch.zeros(operator.size_out, operator.size_in).double()
+        for i in range(operator.size_out):
+            row = slice(int(operator.indptr[i]), int(operator.indptr[i + 1]))
+            weight[i, operator.indices[row].tolist()] = torch.tensor(operator.weight[row])
+        y = x @ weight.T
     elif isinstance(operator, Convolution):
         y = torch.nn.functional.pad(
             x.reshape(-1, *operator.input_shape),
@@ -84,7 +91,8 @@ def naive_output(net, values, width):
     """The output [T, B, classes] of a loop over steps and populations."""
     steps, batch = values.shape[:2]
     sizes = {INPUT: net.n_input, ALWAYS_ON: 1, **{p.name: p.size for p in net.populations}}
-    before = {name: torch.zeros(batch, n).double() for name, n in sizes.items()}
+    silence = {name: torch.zeros(batch, n).double() for name, n in sizes.items()}
+    past = []
     v = {p.name: torch.tensor(p.v_init).expand(batch, -1) for p in net.populations}
     u = {p.name: torch.zeros(batch, p.size).double() for p in net.populations}
     spiked = {p.name: torch.zeros(batch, p.size).double() for p in net.populations}
@@ -109,7 +117,9 @@ def naive_output(net, values, width):
             x = torch.zeros(batch, p.size).double()
             for s in net.synapses_into(p.name):
                 if not (s.silent_first and t == 0):
-                    y = (before if s.late else now)[s.source]
+                    known = now if not s.late else silence
+                    known = past[-s.delay_steps] if 0 < s.delay_steps <= len(past) else known
+                    y = known[s.source]
                     for operator in s.operators:
                         y = operate(operator, y)
                     x = x + y
@@ -151,7 +161,7 @@ def naive_output(net, values, width):
                 v[p.name] = y
                 if p.kind == "li":
                     now[p.name] = y
-        before = now
+        past.append(now)
         last = net.population(net.readout.population)
         outputs.append(now[last.name] if net.readout.kind == "count" else v[last.name])
     return torch.stack(outputs)

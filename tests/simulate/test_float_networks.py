@@ -79,13 +79,14 @@ def check_seeds(seeds, *, exact, dtype=np.float64):
         for s in net.synapses:
             seen |= {type(o).__name__ for o in s.operators} or {"identity"}
             seen |= {"late"} if s.late else {"silent"} if s.silent_first else set()
+            seen |= {"long"} if s.delay_steps > 1 else set()
         seen.add("blocks" if memory < 2**10 else "at once")
     return seen
 
 
 EVERYTHING = {
     "lif", "li", "threshold", "relay", "delay", "single", "multiple", "current", "direct", "value",
-    "subtract", "subtract-late", "subtract-once", "Dense", "Scale", "Convolution", "Pool",
+    "subtract", "subtract-late", "subtract-once", "Dense", "Sparse", "long", "Scale", "Convolution", "Pool",
     "identity", "late", "silent", "fires", "blocks", "at once",
 }  # fmt: skip
 
