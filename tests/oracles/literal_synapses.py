@@ -166,7 +166,7 @@ def _slot_matrices(synapse: FixedSynapse):
             delay[i, synapse.layout.indices[row]] = entries[row]
     else:
         weight = synapse.weight.astype(np.int64)
-    return {d: np.where(delay == d, weight, 0) for d in np.unique(delay).tolist()}
+    return {d: np.where(delay == d, weight, 0) for d in np.unique(synapse.delay).tolist()}
 
 
 def lava_convolution(s, kernel, layout: ConvLayout):

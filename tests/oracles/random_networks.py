@@ -1,4 +1,8 @@
-"""Random dense fixed-point networks whose layers fire, and random codes for them. Plain numpy.
+"""Random fixed-point networks whose layers fire, and random codes for them. Plain numpy.
+
+By default feed-forward networks of dense synapses, LIF and DLIF; ``everything=True`` draws over all
+that the types allow (``random_topologies.random_case`` also gives the codes that each layer was
+fitted on).
 
 Thresholds are calibrated with the literal oracle so that every layer fires at 1 to 50 % on random
 codes; a layer for which that fails is drawn again. Every network can start on Lava (``start_v``
@@ -12,6 +16,8 @@ from dataclasses import replace
 import numpy as np
 from oracles.literal_fixed import dlif_step, lif_step
 from oracles.literal_synapses import BufferedSynapse, message, wrap32
+from oracles.random_neurons import HIGHEST_RATE, LOWEST_RATE, random_decays, startable
+from oracles.random_topologies import random_case, random_values
 
 from neurodeploy.network.encoding import ConstantEncoder, Readout
 from neurodeploy.network.fixed import (
@@ -22,9 +28,7 @@ from neurodeploy.network.fixed import (
     FixedSynapse,
 )
 from neurodeploy.network.floating import ALWAYS_ON, INPUT
-from neurodeploy.network.start_state import has_start_v
 
-LOWEST_RATE, HIGHEST_RATE = 0.01, 0.5
 _CALIBRATION_SAMPLES = 6
 _DRAWS = 400
 
@@ -39,8 +43,10 @@ def random_fixed_network(
     graded: bool | None = None,
     hardware: bool = True,
     extreme: bool | None = None,
+    everything: bool = False,
+    pair: tuple[str, str] | None = None,
 ) -> FixedPointNetwork:
-    """Draw a feed-forward network of 1-4 layers with 3-40 neurons each.
+    """Draw a feed-forward network of 1-4 layers with 3-40 neurons each, or one of any kind.
 
     Parameters
     ----------
@@ -56,7 +62,18 @@ def random_fixed_network(
         Keep to networks that have a start state on Lava; False also draws ``u_init``.
     extreme : bool or None
         Large weight exponents, so that u wraps and v clamps.
+    everything : bool
+        Draw over all neurons, synapses, delays and topologies; ``readout`` and ``kind`` are drawn.
+    pair : (neuron, synapse) or None
+        As ``everything``, and some layer has this neuron and this synapse
+        (``random_topologies.PAIRS``).
     """
+    if everything or pair is not None:
+        case = random_case(
+            rng, pair=pair, layers=layers, steps=steps, graded=graded, hardware=hardware,
+            extreme=extreme,
+        )  # fmt: skip
+        return case[0]
     layers = int(rng.integers(1, 5)) if layers is None else layers
     steps = int(rng.integers(5, 26)) if steps is None else steps
     readout = bool(rng.random() < 0.4) if readout is None else readout
@@ -64,7 +81,8 @@ def random_fixed_network(
     extreme = bool(rng.random() < 0.2) if extreme is None else extreme
     encoder = ConstantEncoder(bits=int(rng.choice([1, 4, 8])))
     n_input = int(rng.integers(3, 41))
-    codes = _codes(rng, n_input, encoder, _CALIBRATION_SAMPLES, steps, graded)
+    shape = (steps, _CALIBRATION_SAMPLES, n_input)
+    codes = random_values(rng, shape, encoder.max_code, graded)
     sent = {INPUT: codes, ALWAYS_ON: np.ones((steps, _CALIBRATION_SAMPLES, 1), np.int64)}
     populations: list[FixedPopulation] = []
     synapses: list[FixedSynapse] = []
@@ -101,17 +119,10 @@ def random_codes(
 ) -> np.ndarray:
     """Draw codes int32, [samples, n_input] (``held``) or [steps, samples, n_input]."""
     graded = any(s.message_bits for s in net.synapses if s.source == INPUT)
-    codes = _codes(rng, net.n_input, net.encoder, samples, net.steps, graded)
+    shape = (net.steps, samples, net.n_input)
+    codes = random_values(rng, shape, net.encoder.max_code, graded)
     held = bool(rng.random() < 0.5) if held is None else held
     return (codes[0] if held else codes).astype(np.int32)
-
-
-def _codes(rng, n_input, encoder, samples, steps, graded):
-    """Codes [steps, samples, n_input]; sparse where only their being non-zero counts."""
-    density = rng.uniform(0.5, 1.0) if graded else rng.uniform(0.05, 0.5)
-    shape = (steps, samples, n_input)
-    on = rng.random(shape) < density
-    return np.where(on, rng.integers(0, encoder.max_code + 1, shape), 0).astype(np.int64)
 
 
 def _fitting_layer(rng, name, kind, latency, sources, sent, *, graded, hardware, extreme):
@@ -122,11 +133,11 @@ def _fitting_layer(rng, name, kind, latency, sources, sent, *, graded, hardware,
         population = _draw_population(rng, name, kind, latency, synapses, hardware, a)
         if kind == "readout":
             if hardware:
-                population = _startable(population)
+                population = startable(population)
             return population, synapses, np.zeros(a.shape, np.int64)
         population = _calibrate(rng, population, a)
         if hardware:
-            population = _startable(population)
+            population = startable(population)
         spikes = _spikes(population, a)
         if LOWEST_RATE <= spikes.mean() <= HIGHEST_RATE:
             return population, synapses, spikes
@@ -165,18 +176,6 @@ def _synapse(rng, name, source, target, n_out, n_in, message_bits, extreme):
     )
 
 
-def _decays(rng, size, highest):
-    """Per neuron over the whole register, uniform, or at its ends."""
-    style = rng.integers(0, 4)
-    if style == 0:
-        return rng.integers(0, highest + 1, size)
-    if style == 1:
-        return np.full(size, rng.integers(0, highest + 1))
-    if style == 2:
-        return np.full(size, rng.choice([0, highest, 4095]))
-    return rng.choice([0, 1, 409, 2048, highest - 1, highest], size)
-
-
 def _draw_population(rng, name, kind, latency, synapses, hardware, a):
     size = synapses[0].weight.shape[0]
     dlif = kind == "dlif"
@@ -196,7 +195,7 @@ def _draw_population(rng, name, kind, latency, synapses, hardware, a):
     gain = rng.integers(1, 256, int(rng.integers(1, a.shape[0] + 3))) if dlif else None
     return FixedPopulation(
         name=name, nir_nodes=(name,), kind=kind,
-        decay_u=_decays(rng, size, 4095), decay_v=_decays(rng, size, 4096),
+        decay_u=random_decays(rng, size, 4095), decay_v=random_decays(rng, size, 4096),
         bias=bias, bias_exp=bias_exp, v_threshold=np.full(size, V_THRESHOLD_MAX + 1),
         u_init=u_init, v_init=v_init, latency=latency, scale=1.0,
         gain=gain, gain_shift=int(rng.integers(0, 8)) if dlif else 0,
@@ -241,19 +240,3 @@ def _calibrate(rng, population, a):
     spread = rng.choice([0.0, 0.2])
     varied = np.rint(high * (1 + spread * rng.uniform(-1, 1, population.size)))
     return replace(population, v_threshold=np.clip(varied, 0, V_THRESHOLD_MAX))
-
-
-def _startable(population):
-    """Take bias and v_init from neurons that have no start state on Lava."""
-    if has_start_v(population):
-        return population
-    names = ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init", "origin")
-    keep = np.zeros(population.size, bool)
-    for i in range(population.size):
-        one = {name: getattr(population, name)[i : i + 1] for name in names}
-        keep[i] = has_start_v(replace(population, shape=(), **one))
-    return replace(
-        population,
-        bias=np.where(keep, population.bias, 0),
-        v_init=np.where(keep, population.v_init, 0),
-    )
