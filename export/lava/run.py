@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError
 from neurodeploy.export.lava.acceptance import require_faithful
-from neurodeploy.export.lava.runtime import Mode, Runtime, require
-from neurodeploy.network.fixed import FixedPointNetwork, FixedPopulation
-from neurodeploy.network.network_file import save_network
-from neurodeploy.network.traces import Quantity, Traces, readout_quantity
-from neurodeploy.simulate.run_meta import Timing, checked_quantities, run_meta
-from neurodeploy.simulate.stimulus import Stimulus, input_hash, read_stimulus
+from neurodeploy.export.lava.launch import Limits
+from neurodeploy.export.lava.prepared_run import Job, PreparedRun, share_out
+from neurodeploy.export.lava.runtime import Mode, require
+from neurodeploy.network.fixed import FixedPointNetwork
+from neurodeploy.network.traces import Traces
+from neurodeploy.simulate.run_meta import Timing, checked_quantities
+from neurodeploy.simulate.stimulus import read_stimulus
 
-_START_UP_S = 60.0
-_BUILD_S = 5.0
-_STEP_S = 0.05
-#: Lava holds a job's input as one array; longer batches become several jobs.
-_INPUT_BYTES = 2**27
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +32,7 @@ class LavaRun:
     steps: int | None = None
     record: tuple[str, ...] = ("u", "v", "spikes")
     timing: Timing = "aligned"
+    lava_quirks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +58,13 @@ def run_lava(
     timeout_s: float | None = None,
     log: str | Path | None = None,
     mode: Mode | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+    lava_quirks: bool = False,
 ) -> Traces:
     """Run ``net`` on Lava's fixed_pt models, in the isolated runtime.
+
+    Samples run one after the other, each from the start of all states.
 
     Parameters
     ----------
@@ -76,11 +78,19 @@ def run_lava(
     timing : {"aligned", "lava"}
         ``aligned``: the logical axis, each layer's latency cut off. ``lava``: all hardware steps.
     timeout_s : float or None
-        Wall-clock limit; default 60 s, 5 s for the network, 50 ms per population and step.
+        Wall-clock limit for everything. By default there is none: the workers measure their first
+        steps, and one that then stays silent 20 times longer than it should (and for at least a
+        minute) is taken for hanging.
     log : path or None
         Where the worker's output goes. By default a log is kept only on failure.
     mode : {"official", "shim"} or None
         Which runtime; default: the one there is, official first.
+    workers : int
+        Samples are shared among so many workers; each is one program with Lava's processes.
+    progress : callable (done, total) or None
+        Called with samples done now and then, from the calling thread.
+    lava_quirks : bool
+        Run what Lava computes though no chip holds it (``neurodeploy.network.legality``).
 
     Returns
     -------
@@ -94,10 +104,12 @@ def run_lava(
     MissingComponentError
         If there is no runtime.
     LavaError
-        If the worker fails, dies or runs past the limit.
+        If a worker fails, dies or hangs, or the limit is over.
     """
-    request = LavaRun(net, codes, steps, tuple(record), timing)
-    return run_lava_batch([request], timeout_s=timeout_s, log=log, mode=mode)[0]
+    request = LavaRun(net, codes, steps, tuple(record), timing, lava_quirks)
+    return run_lava_batch(
+        [request], timeout_s=timeout_s, log=log, mode=mode, workers=workers, progress=progress
+    )[0]
 
 
 def run_lava_batch(
@@ -106,19 +118,33 @@ def run_lava_batch(
     timeout_s: float | None = None,
     log: str | Path | None = None,
     mode: Mode | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> list[Traces]:
     """Run several networks one after the other in one worker: its start-up is paid once.
 
-    Arguments and errors as for ``run_lava``.
+    Arguments and errors as for ``run_lava``; several workers share networks and samples.
     """
-    prepared = [_prepare(run) for run in runs]
+    prepared = [_prepare(run, f"run{i}") for i, run in enumerate(runs)]
+    if workers < 1:
+        raise InputError(f"workers: {workers}; at least one worker must run")
+    if not prepared:
+        return []
     runtime = require(mode)
-    limit = sum(p.limit_s for p in prepared) + _START_UP_S if timeout_s is None else timeout_s
+    total = sum(p.stimulus.batch for p in prepared)
+    seconds = sum(p.sample_s * p.stimulus.batch for p in prepared) / workers
+    jobs = [p.jobs_within(seconds if workers > 1 else float("inf")) for p in prepared]
+    shares = share_out([job for cut in jobs for job in cut], workers)
     with tempfile.TemporaryDirectory(prefix="neurodeploy-lava-") as name:
         folder = Path(name)
-        jobs = [job for i, p in enumerate(prepared) for job in p.write_jobs(folder, f"run{i}")]
-        runtime.run(jobs, folder, timeout_s=limit, log=None if log is None else Path(log).resolve())
-        return [p.read_traces(folder, f"run{i}", runtime) for i, p in enumerate(prepared)]
+        runtime.run_all(
+            [[job.write(folder) for job in share] for share in shares],
+            folder,
+            limits=Limits(timeout_s),
+            log=None if log is None else Path(log).resolve(),
+            progress=None if progress is None else lambda done: progress(done, total),
+        )
+        return [p.read_traces(folder, cut, runtime) for p, cut in zip(prepared, jobs, strict=True)]
 
 
 def time_steps(
@@ -128,17 +154,19 @@ def time_steps(
     steps: int | None = None,
     timeout_s: float | None = None,
     mode: Mode | None = None,
+    lava_quirks: bool = False,
 ) -> StepTiming:
     """Measure how long Lava takes for ``net`` on ``codes``, nothing recorded.
 
     Arguments and errors as for ``run_lava``.
     """
-    prepared = _prepare(LavaRun(net, codes, steps, ()))
+    prepared = _prepare(LavaRun(net, codes, steps, (), lava_quirks=lava_quirks), "run")
     runtime = require(mode)
-    limit = prepared.limit_s + _START_UP_S if timeout_s is None else timeout_s
+    jobs: list[Job] = prepared.jobs_within(float("inf"))
     with tempfile.TemporaryDirectory(prefix="neurodeploy-lava-") as name:
-        jobs = prepared.write_jobs(Path(name), "run", record=False)
-        results = runtime.run(jobs, Path(name), timeout_s=limit)["jobs"]
+        folder = Path(name)
+        documents = [job.write(folder, record=False) for job in jobs]
+        results = runtime.run(documents, folder, timeout_s=timeout_s)["jobs"]
     return StepTiming(
         build_s=sum(result["build_s"] for result in results),
         stepping_s=sum(result["stepping_s"] for result in results),
@@ -146,111 +174,12 @@ def time_steps(
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _PreparedRun:
-    """A checked run: what goes into the worker's folder and how to read what comes out."""
-
-    net: FixedPointNetwork
-    stimulus: Stimulus
-    quantities: tuple[Quantity, ...]
-    timing: Timing
-
-    @property
-    def hardware_steps(self) -> int:
-        """Hardware steps of one sample."""
-        return self.stimulus.steps + self.net.max_latency
-
-    @property
-    def limit_s(self) -> float:
-        """Generous time for this run alone."""
-        per_step = _STEP_S * len(self.net.populations)
-        return _BUILD_S * len(self._chunks()) + per_step * self.hardware_steps * self.stimulus.batch
-
-    def write_jobs(self, folder: Path, stem: str, *, record: bool = True) -> list[dict[str, Any]]:
-        """Write network and codes; return one job per chunk of samples."""
-        save_network(self.net, folder / f"{stem}.h5")
-        jobs = []
-        for number, (first, last) in enumerate(self._chunks()):
-            codes = self.stimulus.codes[..., first:last, :].astype(np.int32)
-            np.save(folder / f"{stem}-{number}-codes.npy", codes)
-            quantities = {p.name: self._recorded(p) for p in self.net.populations} if record else {}
-            jobs.append(
-                {
-                    "kind": "network",
-                    "network": f"{stem}.h5",
-                    "codes": f"{stem}-{number}-codes.npy",
-                    "steps": self.stimulus.steps,
-                    "record": quantities,
-                    "out": f"{stem}-{number}",
-                }
-            )
-        return jobs
-
-    def read_traces(self, folder: Path, stem: str, runtime: Runtime) -> Traces:
-        """Read what the recorders wrote, chunk by chunk, and put it on the asked time axis."""
-        arrays = {
-            f"{population.name}/{quantity}": np.concatenate(
-                [
-                    self._read(folder / f"{stem}-{number}" / f"{index}-{quantity}.npy", population)
-                    for number in range(len(self._chunks()))
-                ],
-                axis=1,
-            )
-            for index, population in enumerate(self.net.populations)
-            for quantity in self._recorded(population)
-        }
-        spikes = {p.name: arrays[f"{p.name}/spikes"] for p in self.net.populations}
-        quantity = readout_quantity(self.net.readout)
-        digest = input_hash(self.stimulus.codes, self.net.encoder.max_code)
-        meta = run_meta(
-            self.net,
-            backend="lava",
-            timing=self.timing,
-            steps=self.stimulus.steps,
-            digest=digest,
-        )
-        versions = {**meta["versions"], "lava": dict(runtime.versions)}
-        return Traces(
-            output=arrays[f"{self.net.readout.population}/{quantity}"],
-            records={k: a for k, a in arrays.items() if k.rsplit("/", 1)[1] in self.quantities},
-            counts={
-                f"{name}/spikes": s.sum(axis=(0, 2), dtype=np.int64) for name, s in spikes.items()
-            },
-            meta={**meta, "versions": versions, "lava_mode": runtime.mode},
-        )
-
-    def _recorded(self, population: FixedPopulation) -> list[Quantity]:
-        """Return what to record: what was asked, the read-out's quantity, and always spikes."""
-        wanted: set[Quantity] = {"spikes", *self.quantities}
-        if population.name == self.net.readout.population:
-            wanted.add(readout_quantity(self.net.readout))
-        if population.kind == "dlif":
-            wanted.discard("u")
-        return sorted(wanted)
-
-    def _read(self, path: Path, population: FixedPopulation) -> NDArray[Any]:
-        """Read one recording, [samples * hardware steps, N]; return [T, samples, N]."""
-        flat = np.load(path, mmap_mode="r", allow_pickle=False)
-        rows = flat.reshape(-1, self.hardware_steps, population.size)
-        if self.timing == "aligned":
-            rows = rows[:, population.latency : population.latency + self.stimulus.steps]
-        return np.ascontiguousarray(rows.transpose(1, 0, 2))
-
-    def _chunks(self) -> list[tuple[int, int]]:
-        """Ranges of samples whose input fits the bound of one job."""
-        sample_bytes = 4 * self.net.n_input * self.hardware_steps
-        size = max(1, _INPUT_BYTES // sample_bytes)
-        batch = self.stimulus.batch
-        return [(first, min(first + size, batch)) for first in range(0, batch, size)]
-
-
-def _prepare(run: LavaRun) -> _PreparedRun:
+def _prepare(run: LavaRun, stem: str) -> PreparedRun:
     if run.timing not in ("aligned", "lava"):
         raise InputError(f"timing: {run.timing!r} not known; choose aligned or lava")
     quantities = checked_quantities(run.record)
     if "v_pre" in quantities:
         raise InputError("record: Lava shows no v_pre; record it with the fixed backend")
-    require_faithful(run.net)
     stimulus = read_stimulus(
         run.codes,
         n_input=run.net.n_input,
@@ -258,4 +187,5 @@ def _prepare(run: LavaRun) -> _PreparedRun:
         steps=run.net.steps,
         asked_steps=run.steps,
     )
-    return _PreparedRun(run.net, stimulus, quantities, run.timing)
+    require_faithful(run.net, lava_quirks=run.lava_quirks)
+    return PreparedRun(run.net, stimulus, quantities, run.timing, stem)

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from neurodeploy.errors import InputError, LavaError, MissingComponentError
 from neurodeploy.export.lava.interpreters import Interpreter, ask, find_interpreter
-from neurodeploy.export.lava.launch import new_log, run_worker
+from neurodeploy.export.lava.launch import Limits, Worker, new_log, run_workers
 from neurodeploy.export.lava.staging import stage
 from neurodeploy.files import write_json
 
@@ -75,28 +75,52 @@ class Runtime:
 
     def run(
         self,
-        jobs: list[dict[str, Any]],
+        jobs: Sequence[Mapping[str, Any]],
         folder: Path,
         *,
-        timeout_s: float,
+        timeout_s: float | None = None,
         log: Path | None = None,
     ) -> dict[str, Any]:
-        """Run ``jobs`` in a worker; a log that was not asked for is kept only on failure.
+        """Run ``jobs`` in one worker; return its result. Otherwise as ``run_all``."""
+        return self.run_all([jobs], folder, limits=Limits(timeout_s), log=log)[0]
+
+    def run_all(
+        self,
+        shares: Sequence[Sequence[Mapping[str, Any]]],
+        folder: Path,
+        *,
+        limits: Limits | None = None,
+        log: Path | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Run each share of jobs in a worker of its own, at the same time; return the results.
+
+        A log that was not asked for is kept only on failure; of several workers all but the first
+        write to ``log`` with their number in its name. ``progress`` receives the number of
+        samples that are complete.
 
         Raises
         ------
         LavaError
-            If the worker fails, dies or runs past ``timeout_s``.
+            If a worker fails, dies or hangs, or the limit is over.
         """
         # A runtime that an administrator installed may be read-only.
         spare = Path(tempfile.gettempdir()) / f"neurodeploy-lava-{os.getuid()}"
         own = self.root if os.access(self.root, os.W_OK) else spare
-        path = new_log(own / "logs") if log is None else log
+        first = new_log(own / "logs") if log is None else log
+        logs = [
+            first if i == 0 else first.with_stem(f"{first.stem}-{i}") for i in range(len(shares))
+        ]
         staged = stage(own / "staged")
-        result = run_worker(self.python, staged, folder, jobs, timeout_s=timeout_s, log=path)
+        workers = [
+            Worker(self.python, staged, folder, number, jobs, logs[number])
+            for number, jobs in enumerate(shares)
+        ]
+        results = run_workers(workers, limits or Limits(), progress)
         if log is None:
-            path.unlink(missing_ok=True)
-        return result
+            for path in logs:
+                path.unlink(missing_ok=True)
+        return results
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy.errors import InputError
-from neurodeploy.export.lava.run import LavaRun, run_lava_batch
+from neurodeploy.export.lava.run import LavaRun, Progress, run_lava_batch
 from neurodeploy.export.lava.runtime import Mode
 from neurodeploy.network.agreement import compare_traces
 from neurodeploy.network.fixed import FixedPointNetwork
@@ -90,6 +90,9 @@ def verify_against(
     timeout_s: float | None = None,
     log: str | Path | None = None,
     mode: Mode | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+    lava_quirks: bool = False,
 ) -> VerifyResult:
     """Run ``net`` on Lava as ``reference`` was run, and compare u, v and spikes.
 
@@ -100,7 +103,7 @@ def verify_against(
         The input of the reference.
     reference : Traces
         With at least one of u, v and spikes recorded; its steps and timing are used.
-    timeout_s, log, mode
+    timeout_s, log, mode, workers, progress, lava_quirks
         As for ``run_lava``.
 
     Raises
@@ -114,11 +117,13 @@ def verify_against(
     if not recorded:
         raise InputError("verify: the reference records none of u, v, spikes; record them")
     steps = int(reference.meta["steps"])
-    lava_run = LavaRun(net, codes, steps, recorded, reference.meta["timing"])
+    lava_run = LavaRun(net, codes, steps, recorded, reference.meta["timing"], lava_quirks)
     expected = reference.meta.get("input_hash")
     if expected is not None and expected != input_hash(codes, net.encoder.max_code):
         raise InputError("verify: the reference was run on other input than these codes")
-    traces = run_lava_batch([lava_run], timeout_s=timeout_s, log=log, mode=mode)[0]
+    traces = run_lava_batch(
+        [lava_run], timeout_s=timeout_s, log=log, mode=mode, workers=workers, progress=progress
+    )[0]
     return compare(traces, reference)
 
 

@@ -5,6 +5,7 @@ Reading a Var from the host costs tens of microseconds an element; this costs on
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,13 +32,39 @@ class LayerRecorder(AbstractProcess):  # type: ignore[misc]
     size : int
         Number of neurons N.
     steps : int
-        Total number of steps; a run may not be longer.
+        Steps of one sample to keep.
     paths : mapping of {"spikes", "u", "v"} to str
-        Files to write: arrays [steps, N], uint8 for spikes, int32 for u and v.
+        Files to write: arrays [samples * steps, N], uint8 for spikes, int32 for u and v. A file
+        that is there already is continued.
+    samples : int
+        Samples that the files hold.
+    first_sample : int
+        Sample that step 1 of this network belongs to.
+    pace : int or None
+        Steps from one sample's first step to the next one's; what is beyond ``steps`` is not kept.
+        By default ``steps``.
     """
 
-    def __init__(self, *, size: int, steps: int, paths: Mapping[str, str], **kwargs: Any) -> None:
-        super().__init__(steps=steps, paths=dict(paths), size=size, **kwargs)
+    def __init__(
+        self,
+        *,
+        size: int,
+        steps: int,
+        paths: Mapping[str, str],
+        samples: int = 1,
+        first_sample: int = 0,
+        pace: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            steps=steps,
+            paths=dict(paths),
+            size=size,
+            samples=samples,
+            first_sample=first_sample,
+            pace=steps if pace is None else pace,
+            **kwargs,
+        )
         self.s_in = InPort(shape=(size,))
         self.u = RefPort(shape=(size,))
         self.v = RefPort(shape=(size,))
@@ -56,29 +83,43 @@ class PyLayerRecorderModel(PyLoihiProcessModel):  # type: ignore[misc]
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self._files: dict[str, np.memmap[Any, Any]] = {}
+        self._row: int | None = None
 
     def _open(self) -> None:
-        shape = (int(self.proc_params["steps"]), int(self.proc_params["size"]))
+        rows = int(self.proc_params["steps"]) * int(self.proc_params["samples"])
+        shape = (rows, int(self.proc_params["size"]))
         for quantity, path in self.proc_params["paths"].items():
             dtype = np.uint8 if quantity == "spikes" else np.int32
-            self._files[quantity] = np.lib.format.open_memmap(
-                path, mode="w+", dtype=dtype, shape=shape
-            )
+            if os.path.exists(path):
+                self._files[quantity] = np.lib.format.open_memmap(path, mode="r+")
+            else:
+                self._files[quantity] = np.lib.format.open_memmap(
+                    path, mode="w+", dtype=dtype, shape=shape
+                )
+
+    def _row_now(self) -> int | None:
+        """Return the row of this step; None where the step is not kept."""
+        sample, step = divmod(self.time_step - 1, self.proc_params["pace"])
+        steps = self.proc_params["steps"]
+        if step >= steps:
+            return None
+        return int((self.proc_params["first_sample"] + sample) * steps + step)
 
     def run_spk(self) -> None:
         """Take the spikes of this step."""
         if self.time_step == 1:
             self._open()
+        self._row = self._row_now()
         spikes = self.s_in.recv()
-        if "spikes" in self._files:
-            self._files["spikes"][self.time_step - 1] = spikes
+        if "spikes" in self._files and self._row is not None:
+            self._files["spikes"][self._row] = spikes
 
     def post_guard(self) -> bool:
         """Ask for the management phase only where there is a state to read."""
-        return "u" in self._files or "v" in self._files
+        return self._row is not None and ("u" in self._files or "v" in self._files)
 
     def run_post_mgmt(self) -> None:
         """Read u and v as they are after this step's reset."""
         for quantity in ("u", "v"):
             if quantity in self._files:
-                self._files[quantity][self.time_step - 1] = getattr(self, quantity).read()
+                self._files[quantity][self._row] = getattr(self, quantity).read()

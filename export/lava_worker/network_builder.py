@@ -1,111 +1,88 @@
-"""Builds a FixedPointNetwork from Lava's stock processes and our DLIF and recorder."""
+"""Builds a FixedPointNetwork from Lava's stock processes and our own neurons and recorder."""
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from lava.magma.core.process.process import LogConfig
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
-from lava.proc.dense.process import Dense
 from lava.proc.io.source import RingBuffer
-from lava.proc.lif.process import LIF
-from lava.utils.weightutils import SignMode
 
 from neurodeploy.errors import InputError
-from neurodeploy.export.lava_processes.dlif import DLIF
 from neurodeploy.export.lava_processes.layer_recorder import LayerRecorder
+from neurodeploy.export.lava_worker.neurons import StartValues, make_neurons
+from neurodeploy.export.lava_worker.synapses import connect
+from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.fixed import FixedPointNetwork, FixedPopulation, FixedSynapse
-from neurodeploy.network.floating import ALWAYS_ON, INPUT
-from neurodeploy.network.start_state import start_v
 
-_SIGN_MODES = {
-    "mixed": SignMode.MIXED,
-    "excitatory": SignMode.EXCITATORY,
-    "inhibitory": SignMode.INHIBITORY,
-}
+Array = np.ndarray[Any, Any]
+
+
+class Recording(NamedTuple):
+    """What to record, and where: ``<population index>-<quantity>.npy`` in ``folder``.
+
+    The files hold ``samples`` samples of ``steps + net.max_latency`` rows each.
+    """
+
+    quantities: Mapping[str, Sequence[str]]
+    folder: Path
+    samples: int
 
 
 class LavaNetwork:
-    """A network of Lava processes for all samples of one run, sample after sample.
+    """A network of Lava processes for some samples of a run, sample after sample.
 
     Parameters
     ----------
     net : FixedPointNetwork
     codes : int array [B, n_input] or [T, B, n_input]
-        Input of each sample.
+        Input of these samples.
     steps : int
         Logical steps T of a sample; it takes ``steps + net.max_latency`` hardware steps.
-    record : mapping of population name to quantities among "spikes", "u", "v"
-    folder : Path
-        Where the recorders write ``<population index>-<quantity>.npy``, [B * hardware steps, N].
+    recording : Recording
+    first_sample : int
+        Place of the first of these samples in the recording.
     """
 
     def __init__(
         self,
         net: FixedPointNetwork,
-        codes: np.ndarray[Any, Any],
+        codes: Array,
         steps: int,
-        record: Mapping[str, Sequence[str]],
-        folder: Path,
+        recording: Recording,
+        first_sample: int = 0,
     ) -> None:
         self.samples = int(codes.shape[-2])
         self.steps_per_sample = steps + net.max_latency
-        self._total = self.samples * self.steps_per_sample
-        # Values that set the network back to its start, per Var.
-        self._start: list[tuple[Any, np.ndarray[Any, Any]]] = []
-        self._neurons = {p.name: self._population(p) for p in net.populations}
+        self.pace = self.steps_per_sample if self.samples == 1 else sample_pace(net, steps)
+        self._start: list[tuple[Any, Array]] = []
+        self._neurons = {p.name: self._keep(make_neurons(p)) for p in net.populations}
         self._sources: dict[tuple[str, int], Any] = {}
-        self._processes = list(self._neurons.values())
         for synapse in net.synapses:
             source = self._source(synapse, net, codes, steps)
-            self._connect(synapse, source, self._neurons[synapse.target])
+            self._keep(connect(synapse, source, self._neurons[synapse.target]))
         for index, population in enumerate(net.populations):
-            quantities = tuple(record.get(population.name, ()))
+            quantities = tuple(recording.quantities.get(population.name, ()))
             if quantities:
-                paths = {q: str(folder / f"{index}-{q}.npy") for q in quantities}
-                self._record(population, paths)
+                paths = {q: str(recording.folder / f"{index}-{q}.npy") for q in quantities}
+                self._record(population, paths, recording.samples, first_sample)
 
-    def _population(self, population: FixedPopulation) -> Any:
-        log = LogConfig(level=logging.INFO)
-        v = start_v(population)
-        if population.gain is not None:  # a dlif
-            process = DLIF(
-                decay_v=population.decay_v,
-                bias=population.bias,
-                threshold=population.v_threshold,
-                v=v,
-                gain=population.gain,
-                gain_shift=int(population.gain_shift),
-                latency=int(population.latency),
-                log_config=log,
-            )
-            self._start += [(process.v, v), (process.elapsed, np.zeros(1, np.int32))]
-            return process
-        process = LIF(
-            shape=(population.size,),
-            u=population.u_init,
-            v=v,
-            du=_scalar_if_uniform(population.decay_u),
-            dv=_scalar_if_uniform(population.decay_v),
-            bias_mant=population.bias,
-            bias_exp=int(population.bias_exp),
-            vth=_scalar_if_uniform(population.v_threshold),
-            log_config=log,
-        )
-        self._start += [(process.u, population.u_init), (process.v, v)]
+    @property
+    def state_size(self) -> int:
+        """Elements of all states: what ``restart`` has to write."""
+        return sum(value.size for _, value in self._start)
+
+    def _keep(self, made: tuple[Any, StartValues]) -> Any:
+        process, start = made
+        self._start += start
         return process
 
     def _source(
-        self,
-        synapse: FixedSynapse,
-        net: FixedPointNetwork,
-        codes: np.ndarray[Any, Any],
-        steps: int,
+        self, synapse: FixedSynapse, net: FixedPointNetwork, codes: Array, steps: int
     ) -> Any:
         """Return the process that feeds ``synapse``, made on first use."""
         if synapse.source not in (INPUT, ALWAYS_ON):
@@ -114,38 +91,36 @@ class LavaNetwork:
         key = (synapse.source, latency)
         if key not in self._sources:
             if synapse.source == INPUT:
-                data = np.zeros((net.n_input, self.samples, self.steps_per_sample), np.int32)
+                data = np.zeros((net.n_input, self.samples, self.pace), np.int32)
                 held = codes if codes.ndim == 3 else codes[None]
                 data[:, :, :steps] = np.moveaxis(held, 0, -1).transpose(1, 0, 2)
             else:
                 # Sent from hardware step `latency` on, it acts from the layer's first own step.
-                data = np.zeros((1, self.samples, self.steps_per_sample), np.int32)
+                data = np.zeros((1, self.samples, self.pace), np.int32)
                 data[:, :, max(latency - 1, 0) :] = 1
-            self._sources[key] = RingBuffer(data=data.reshape(data.shape[0], self._total))
-            self._processes.append(self._sources[key])
+            self._sources[key] = RingBuffer(data=data.reshape(data.shape[0], -1))
         return self._sources[key]
 
-    def _connect(self, synapse: FixedSynapse, source: Any, target: Any) -> None:
-        dense = Dense(
-            weights=np.array(synapse.weight),
-            weight_exp=int(synapse.weight_exp),
-            num_weight_bits=int(synapse.weight_bits),
-            sign_mode=_SIGN_MODES[synapse.sign_mode],
-            num_message_bits=int(synapse.message_bits),
-        )
-        source.s_out.connect(dense.s_in)
-        dense.a_out.connect(target.a_in)
-        self._start.append((dense.a_buff, np.zeros(synapse.weight.shape[0], np.int32)))
-        self._processes.append(dense)
-
-    def _record(self, population: FixedPopulation, paths: Mapping[str, str]) -> None:
+    def _record(
+        self,
+        population: FixedPopulation,
+        paths: Mapping[str, str],
+        samples: int,
+        first_sample: int,
+    ) -> None:
         neurons = self._neurons[population.name]
-        recorder = LayerRecorder(size=population.size, steps=self._total, paths=paths)
+        recorder = LayerRecorder(
+            size=population.size,
+            steps=self.steps_per_sample,
+            paths=paths,
+            samples=samples,
+            first_sample=first_sample,
+            pace=self.pace,
+        )
         neurons.s_out.connect(recorder.s_in)
         for quantity in ("u", "v"):
             if quantity in paths:
                 getattr(recorder, quantity).connect_var(getattr(neurons, quantity))
-        self._processes.append(recorder)
 
     @property
     def _entry(self) -> Any:
@@ -161,10 +136,10 @@ class LavaNetwork:
                 "what is connected. Remove them or connect them"
             )
 
-    def run_sample(self) -> None:
-        """Run the next sample to its end."""
+    def step(self, steps: int) -> None:
+        """Run ``steps`` steps of the present sample."""
         try:
-            self._entry.run(RunSteps(num_steps=self.steps_per_sample))
+            self._entry.run(RunSteps(num_steps=steps))
         except RuntimeError as error:
             # Lava only says how many of its processes raised; it has logged their tracebacks.
             raise RuntimeError("; ".join(self._exceptions()) or str(error)) from error
@@ -175,7 +150,7 @@ class LavaNetwork:
         return [repr(a.exception[0]) for a in actors if getattr(a, "exception", None)]
 
     def restart(self) -> None:
-        """Write the start values to every state: u, v, synapse buffers, DLIF counters."""
+        """Write the start values to every state: u, v, synapse buffers, counters."""
         for variable, value in self._start:
             variable.set(value)
 
@@ -184,11 +159,12 @@ class LavaNetwork:
         self._entry.stop()
 
 
-def _scalar_if_uniform(values: np.ndarray[Any, Any]) -> int | np.ndarray[Any, Any]:
-    """Return a Python int where all neurons agree, else the array (int64).
+def sample_pace(net: FixedPointNetwork, steps: int) -> int:
+    """Return the steps from one sample's first step to the next one's.
 
-    Lava passes these parameters through as they are. A numpy scalar would hang ``Var.get``.
+    Lava counts its steps on, so each sample has to begin in the same phase of every periodic reset
+    of stock neurons; that takes idle steps between the samples.
     """
-    if (values == values[0]).all():
-        return int(values[0])
-    return values.astype(np.int64)
+    intervals = [p.reset_interval for p in net.populations if not p.waits and p.reset_interval]
+    period = math.lcm(*intervals)
+    return -(-(steps + net.max_latency) // period) * period

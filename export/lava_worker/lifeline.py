@@ -1,0 +1,34 @@
+"""Lets Lava's processes die with the worker that forked them.
+
+The watchdog lives in the worker. If the worker itself is killed and the host is gone too, nobody
+would end Lava's processes, which wait for each other for ever.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def tie_children_to_this_process() -> bool:
+    """Make every process forked from now on die when this one does; return whether it can be.
+
+    Linux only. Elsewhere the host alone cleans up.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+
+    def tie() -> None:
+        # Only direct children: what they start (none does) belongs to them.
+        library.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:  # it died before it could be asked
+            os._exit(1)
+
+    os.register_at_fork(after_in_child=tie)
+    return True
