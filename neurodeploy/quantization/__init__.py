@@ -2,7 +2,9 @@
 
 from neurodeploy.quantization.calibration import quantize
 from neurodeploy.quantization.description import describe_populations, describe_synapses
+from neurodeploy.quantization.latencies import Timeline, solve_latencies, with_extra_steps
 from neurodeploy.quantization.plain import obstacles, require_plain
+from neurodeploy.quantization.population_scale import Seen
 from neurodeploy.quantization.quantizer import QuantizeConfig, quantize_network
 from neurodeploy.quantization.register_errors import register_errors
 from neurodeploy.quantization.rounding import RoundedWeight, quantize_weight, round_weight
@@ -10,6 +12,8 @@ from neurodeploy.quantization.rounding import RoundedWeight, quantize_weight, ro
 __all__ = [
     "QuantizeConfig",
     "RoundedWeight",
+    "Seen",
+    "Timeline",
     "describe_populations",
     "describe_synapses",
     "obstacles",
@@ -19,4 +23,6 @@ __all__ = [
     "register_errors",
     "require_plain",
     "round_weight",
+    "solve_latencies",
+    "with_extra_steps",
 ]

@@ -1,8 +1,9 @@
-"""Biases that may not act from Lava's first step: they move to a line of their own.
+"""Biases on a line of their own: those of synaptic currents, and those without a start state.
 
-On Lava every neuron steps from hardware step 1, ``latency`` steps before its first input. A start
-state undoes that where one exists (``neurodeploy.network.start_state``); else the bias enters
-through a source that is 1 from the layer's own first step on.
+A bias of a current-based neuron enters u, which no register of the chip does. On Lava moreover
+every neuron steps from hardware step 1, ``latency`` steps before its first input. A start state
+undoes that where one exists (``neurodeploy.network.start_state``); else the bias enters through a
+source that is 1 from the layer's own first step on.
 """
 
 from __future__ import annotations
@@ -21,51 +22,87 @@ from neurodeploy.network import (
     has_start_v,
     with_start_v,
 )
+from neurodeploy.quantization.incoming import Drive
 from neurodeploy.quantization.population_scale import WEIGHT_EXP_MAX, WEIGHT_EXP_MIN
-from neurodeploy.quantization.rounding import quantize_weight
+from neurodeploy.quantization.rounding import quantize_weight, sign_mode_of, weight_step
+
+Lined = tuple[FixedPopulation, tuple[FixedSynapse, ...], tuple[Finding, ...]]
 
 
-def with_bias_line(
-    fixed: FixedPopulation, bias: NDArray[np.float64], p: int
-) -> tuple[FixedPopulation, tuple[FixedSynapse, ...], tuple[Finding, ...]]:
+def with_bias_line(fixed: FixedPopulation, drive: Drive, p: int, *, has_current: bool) -> Lined:
     """Return ``fixed`` with start states for all neurons, and the line this takes, if any.
 
     Parameters
     ----------
     fixed : FixedPopulation
-        With every bias in its register.
-    bias : float64 [N]
-        Bias per step in membrane units.
+        With every bias of v in its register.
+    drive : Drive
+        Biases per step in membrane units.
     p : int
         One membrane unit is ``64 * 2**p`` units of v.
+    has_current : bool
+        Whether what arrives on a line passes through a current.
 
     Raises
     ------
     RangeError
         If ``v_init`` itself has no start state, or the line no legal exponent.
     """
+    if has_current:
+        return _with_current_bias(fixed, drive, p)
     moved = ~with_start_v(fixed)
     if not moved.any():
         return fixed, (), ()
     quiet = _without_bias(fixed, moved)
-    if not has_start_v(quiet):
-        raise RangeError(
-            f"population {fixed.name}: v starts at 0, {quiet.v_init.min()}..{quiet.v_init.max()} "
-            f"units away from v_reset, and no start state leads there in {fixed.latency} hardware "
-            "steps without a spike or an overflow; train with v_reset = 0, or with a longer tau"
-        )
-    line = _always_on_line(fixed, np.where(moved, bias, 0.0), p)
+    _require_start(quiet)
+    line = _always_on_line(fixed, np.where(moved, drive.into_v, 0.0), p)
     text = (
         f"no start state lets the bias of {moved.sum()} neurons (up to "
-        f"{np.abs(bias[moved]).max():.4g}) act only from step 1; it enters through an always-on "
-        f"line with exponent {line.weight_exp}"
+        f"{np.abs(drive.into_v[moved]).max():.4g}) act only from step 1; it enters through an "
+        f"always-on line with exponent {line.weight_exp}"
     )
     return quiet, (line,), (Finding("warning", f"population {fixed.name}", text),)
 
 
+def _with_current_bias(fixed: FixedPopulation, drive: Drive, p: int) -> Lined:
+    where = f"population {fixed.name}"
+    stuck = ~with_start_v(fixed)
+    if stuck.any() and has_start_v(_without_bias(fixed, stuck)):
+        raise RangeError(
+            f"{where}: v_leak moves the membrane of {stuck.sum()} neurons by up to "
+            f"{np.abs(drive.into_v[stuck]).max():.4g} per step, and no start state lets that act "
+            f"only from the layer's own first step (hardware step {fixed.latency + 1}); a line "
+            "would pass through the synaptic current: train with v_leak = v_reset"
+        )
+    _require_start(_without_bias(fixed, stuck))
+    if not drive.into_sum.any():
+        return fixed, (), ()
+    line = _always_on_line(fixed, drive.into_sum, p)
+    stored = np.ldexp(line.weight[:, 0].astype(np.float64), line.weight_exp - p)
+    error = float(np.abs(stored - drive.into_sum).max())
+    largest = float(np.abs(drive.into_sum).max())
+    text = (
+        f"the bias enters the synaptic current (up to {largest:.4g} per step) through an always-on "
+        f"line, rounded by up to {error / largest:.2%} of the largest"
+    )
+    lines = (line,) if line.weight.any() else ()
+    return fixed, lines, (Finding("info", where, text, "", {"error": error}),)
+
+
+def _require_start(quiet: FixedPopulation) -> None:
+    if not has_start_v(quiet):
+        raise RangeError(
+            f"population {quiet.name}: v starts at 0, {quiet.v_init.min()}..{quiet.v_init.max()} "
+            f"units away from v_reset, and no start state leads there in {quiet.latency} hardware "
+            "steps without a spike or an overflow; train with v_reset = 0, or with a longer tau"
+        )
+
+
 def _always_on_line(fixed: FixedPopulation, bias: NDArray[np.float64], p: int) -> FixedSynapse:
-    # A line of its own keeps 8 bits whatever the width of the weights: a bias is no weight.
-    column = quantize_weight(bias[:, None], highest_exponent=p - WEIGHT_EXP_MIN)
+    # A line of its own keeps 8 bits whatever the width of the weights: a bias is no weight. The
+    # chip would floor what is finer than one unit; rounding to whole units here is nearer.
+    step = weight_step(sign_mode_of(bias), 8)
+    column = quantize_weight(bias[:, None], highest_exponent=p + (step == 2))
     exponent = p - column.exponent if column.mantissa.any() else 0
     if exponent > WEIGHT_EXP_MAX:
         raise RangeError(

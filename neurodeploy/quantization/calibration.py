@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.errors import ShapeError
 from neurodeploy.findings import Finding, Result
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import FixedPointNetwork, Network
-from neurodeploy.quantization.plain import require_plain
-from neurodeploy.quantization.quantizer import QuantizeConfig, quantize_network
+from neurodeploy.quantization.feedback_effect import FeedbackEffect
+from neurodeploy.quantization.latencies import solve_latencies, with_extra_steps
+from neurodeploy.quantization.plain import require_plain, reset_origin
+from neurodeploy.quantization.population_scale import Seen
+from neurodeploy.quantization.quantizer import QuantizeConfig, longest_delay, quantize_network
 from neurodeploy.simulate import run_fixed, run_float
 
 #: Calibration looks at no more samples than this; ranges settle long before.
 MAX_SAMPLES = 512
+#: States recorded at a time, in values.
+_BLOCK_VALUES = 2**23
 #: A population outside these mean rates (spikes per neuron and step) gets a finding.
 SILENT_RATE, SATURATED_RATE = 1e-4, 0.95
 
@@ -33,20 +40,22 @@ def quantize(
     Parameters
     ----------
     network : Network
-        Float network.
+        Deployable float network (``neurodeploy.lowering.compose``).
     profile : Profile
         Target chip.
     config : QuantizeConfig
-        Widths; defaults to 8 bits.
-    calibration : int array [B, n_input]
+        Widths and limits; defaults to 8 bits.
+    calibration : int array [B, n_input] (held for every step) or [T, B, n_input]
         Input codes. Without them only proven bounds are used.
     calibration_hashes : tuple of str
         Hashes of all samples that were given for tuning, stored in the result.
 
     Raises
     ------
-    RangeError, UnsupportedNodeError, ContractError
+    RangeError, ResourceError, UnsupportedNodeError, ContractError
         As ``quantize_network``.
+    ShapeError
+        For codes of another shape.
     """
     require_plain(network)
     if calibration is None:
@@ -54,51 +63,110 @@ def quantize(
         where, text = "calibration", "no calibration data: overflow and rates were not checked"
         note = Finding("info", where, text, "give --calibration")
         return Result(net, (*findings, note))
-    codes = np.asarray(calibration)[:MAX_SAMPLES]
+    codes = _checked(network, np.asarray(calibration))
+    extra = solve_latencies(network, longest_delay(profile)).extra
+    # What the chip can do: feedback that is slower there is so in calibration too.
+    possible = with_extra_steps(network, extra)
     net, findings = quantize_network(
         network,
         profile,
         config,
-        v_seen=_v_seen(network, codes),
+        seen=_seen(possible, codes),
         calibration_hashes=calibration_hashes,
     )
-    return Result(net, (*findings, *_check(network, net, codes)))
+    checks = _check(network, possible if extra else None, net, codes)
+    return Result(net, (*findings, *checks))
 
 
-def _v_seen(network: Network, codes: NDArray[Any]) -> dict[str, float]:
-    """Largest |v_pre - v_reset| of each population, in membrane units."""
-    traces = run_float(network, codes, record=("v_pre",))
-    return {
-        p.name: float(np.abs(traces.records[f"{p.name}/v_pre"] - p.v_reset).max(initial=0.0))
-        for p in network.populations
-    }
+def _checked(network: Network, codes: NDArray[Any]) -> NDArray[Any]:
+    """Return the first samples of ``codes``."""
+    if codes.ndim not in (2, 3) or codes.shape[-1] != network.n_input:
+        raise ShapeError(
+            f"calibration: codes have shape {codes.shape}, needs [B, {network.n_input}] or "
+            f"[T, B, {network.n_input}]"
+        )
+    return codes[..., :MAX_SAMPLES, :]
 
 
-def _check(network: Network, net: FixedPointNetwork, codes: NDArray[Any]) -> list[Finding]:
-    """Run both networks on the calibration codes; report overflow, silence and rate changes."""
-    before = run_float(network, codes, record=("spikes",))
-    after = run_fixed(net, codes, record=("spikes",))
-    findings = []
-    for population in net.populations:
-        name, where = population.name, f"population {population.name}"
-        wraps = int(after.counts[f"{name}/wraps"].sum())
-        clamps = int(after.counts[f"{name}/clamps"].sum())
-        if wraps or clamps:
-            text = f"u wrapped {wraps} times and v saturated {clamps} times on {len(codes)} samples"
+def _blocks(network: Network, codes: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Cut the samples so that records of all states stay small."""
+    steps = len(codes) if codes.ndim == 3 else network.steps or 1
+    per_sample = 2 * steps * sum(p.size for p in network.populations)
+    block = max(1, _BLOCK_VALUES // per_sample)
+    for first in range(0, codes.shape[-2], block):
+        yield codes[..., first : first + block, :]
+
+
+def _seen(network: Network, codes: NDArray[Any]) -> dict[str, Seen]:
+    """Return how far v and the current of each population went."""
+    v = dict.fromkeys((p.name for p in network.populations), 0.0)
+    current = dict(v)
+    quantities = ("v_pre", "u") if any(p.decay_u is not None for p in network.populations) else (
+        "v_pre",
+    )  # fmt: skip
+    for block in _blocks(network, codes):
+        records = run_float(network, block, record=quantities).records
+        for p in network.populations:
+            farthest = np.abs(records[f"{p.name}/v_pre"] - reset_origin(p)).max(initial=0.0)
+            v[p.name] = max(v[p.name], float(farthest))
+            if p.decay_u is not None:
+                u = np.abs(records[f"{p.name}/u"] * p.input_gain).max(initial=0.0)
+                current[p.name] = max(current[p.name], float(u))
+    return {name: Seen(v[name], current[name]) for name in v}
+
+
+class _Agreement:
+    """Spikes of one population in both networks, added up over blocks."""
+
+    def __init__(self) -> None:
+        self.before = self.after = self.equal = self.total = self.wraps = self.clamps = 0
+
+    def add(self, before: NDArray[Any], after: NDArray[Any]) -> None:
+        self.before += int(before.sum())
+        self.after += int(after.sum())
+        self.equal += int((before == after).sum())
+        self.total += before.size
+
+
+def _check(
+    network: Network, possible: Network | None, net: FixedPointNetwork, codes: NDArray[Any]
+) -> list[Finding]:
+    """Run both networks on the calibration codes; report overflow, silence and rate changes.
+
+    ``possible``: the float network with feedback as slow as on the chip, if it is slower there.
+    """
+    found = {p.name: _Agreement() for p in net.populations}
+    effect = None if possible is None else FeedbackEffect(network, possible)
+    for block in _blocks(network, codes):
+        before = run_float(network, block, record=("spikes",))
+        after = run_fixed(net, block, record=("spikes",))
+        if effect is not None:
+            effect.add(block, before)
+        for name, agreement in found.items():
+            agreement.wraps += int(after.counts[f"{name}/wraps"].sum())
+            agreement.clamps += int(after.counts[f"{name}/clamps"].sum())
+            if net.population(name).kind != "readout":
+                key = f"{name}/spikes"
+                agreement.add(before.records[key], after.records[key])
+    findings = [] if effect is None else effect.findings()
+    for name, agreement in found.items():
+        where = f"population {name}"
+        if agreement.wraps or agreement.clamps:
+            text = (
+                f"u wrapped {agreement.wraps} times and v saturated {agreement.clamps} times on "
+                f"{codes.shape[-2]} samples"
+            )
             remedy = "use fewer weight bits or rescale the weights"
-            found = {"wraps": wraps, "clamps": clamps}
-            findings.append(Finding("warning", where, text, remedy, found))
-        if population.kind == "readout":
-            continue
-        float_spikes = before.records[f"{name}/spikes"]
-        fixed_spikes = after.records[f"{name}/spikes"]
-        findings += _rates(where, float_spikes, fixed_spikes)
+            numbers = {"wraps": agreement.wraps, "clamps": agreement.clamps}
+            findings.append(Finding("warning", where, text, remedy, numbers))
+        if agreement.total:
+            findings += _rates(where, agreement)
     return findings
 
 
-def _rates(where: str, before: NDArray[Any], after: NDArray[Any]) -> list[Finding]:
-    old, new = float(before.mean()), float(after.mean())
-    agreement = float((before == after).mean())
+def _rates(where: str, found: _Agreement) -> list[Finding]:
+    old, new = found.before / found.total, found.after / found.total
+    agreement = found.equal / found.total
     numbers = {"rate_float": old, "rate_fixed": new, "agreement": agreement}
     text = f"rate {old:.4f} float, {new:.4f} fixed; {agreement:.2%} of spikes agree"
     findings = [Finding("info", where, text, "", numbers)]

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neurodeploy.findings import Finding
 from neurodeploy.network import V_THRESHOLD_MAX, FixedPopulation, Population
+from neurodeploy.quantization.incoming import Incoming
+from neurodeploy.quantization.plain import reset_origin
 from neurodeploy.quantization.rounding import RoundedWeight
 
 #: Relative rounding error of a threshold or of a neuron's weights that gets a finding.
 _COARSE = 0.25
 
 
-def coarse_rows(
-    name: str,
-    population: Population,
-    weight: NDArray[np.float64],
-    stored: RoundedWeight,
-    payload: float,
-) -> list[Finding]:
+def coarse_rows(population: Population, incoming: Incoming, stored: RoundedWeight) -> list[Finding]:
     """Warn of neurons whose weights are badly rounded beside their own threshold.
 
     A neuron counts if the rounding errors of its weights, added as independent ones at the largest
-    ``payload``, exceed a quarter of its distance from v_reset to v_threshold.
+    payload, exceed a quarter of its distance from v_reset to v_threshold.
     """
-    error = np.ldexp(stored.mantissa.astype(np.float64), -stored.exponent) - weight
-    distance = population.v_threshold - population.v_reset
-    share = payload * np.sqrt((error**2).sum(axis=1)) / np.maximum(distance, 2.0**-1000)
+    error = np.ldexp(stored.mantissa.astype(np.float64), -stored.exponent) - incoming.values
+    distance = population.v_threshold - reset_origin(population)
+    size = incoming.payload * np.sqrt(incoming.row_sums(error**2))
+    share = size / np.maximum(distance, 2.0**-1000)
     coarse = np.flatnonzero(share > _COARSE)
     if not coarse.size:
         return []
@@ -38,12 +34,12 @@ def coarse_rows(
     )
     remedy = "use more weight bits, or scale each neuron's r, weights and threshold to one size"
     found = {"neurons": int(coarse.size), "worst": worst, "share": float(share[worst])}
-    return [Finding("warning", f"synapse {name}", text, remedy, found)]
+    return [Finding("warning", f"synapse {incoming.synapse.name}", text, remedy, found)]
 
 
 def coarse_thresholds(population: Population, fixed: FixedPopulation, p: int) -> list[Finding]:
     """Warn of thresholds that the chosen scale cannot resolve."""
-    wanted = (population.v_threshold - population.v_reset) * 2.0**p
+    wanted = (population.v_threshold - reset_origin(population)) * 2.0**p
     finite = np.isfinite(wanted)
     error = np.abs(fixed.v_threshold - wanted)[finite] / np.maximum(wanted[finite], 2.0**-40)
     if not (error > _COARSE).any():

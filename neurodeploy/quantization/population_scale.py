@@ -2,7 +2,7 @@
 
 The scale is ``64 * 2**p``: 64 because Lava shifts the synaptic sum by six bits, a power of two so
 that weight exponents are whole. A larger p resolves threshold, bias and leak more finely; p is the
-largest at which the synaptic sum cannot leave its range and the membrane stays in 24 bits.
+largest at which u cannot leave its range and the membrane stays in 24 bits.
 """
 
 from __future__ import annotations
@@ -15,69 +15,93 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError
 from neurodeploy.network import V_MAX, V_THRESHOLD_MAX, Population
+from neurodeploy.quantization.incoming import Drive, Incoming
+from neurodeploy.quantization.plain import reset_origin
 from neurodeploy.quantization.rounding import RoundedWeight
 
 #: Exponents of a synapse: what the chip's register holds.
 WEIGHT_EXP_MIN, WEIGHT_EXP_MAX = -8, 7
-#: The synaptic sum ``a`` must satisfy ``|a| < 2**17``, else ``a << 6`` wraps in u.
+#: ``u`` must satisfy ``|u| < 2**23``; without memory it is ``a << 6``, so ``|a| < 2**17``.
 A_LIMIT = 2**17
 #: Bias register: 13 bits signed, shifted left by up to 7.
 BIAS_MANTISSA_MAX, BIAS_EXP_MAX = 4095, 7
-#: A membrane that is not proven to fit must fit this many times what calibration showed.
+#: A state that is not proven to fit must fit this many times what calibration showed.
 CALIBRATION_HEADROOM = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Largest |v - origin| and |current| of a population on the calibration samples.
+
+    In membrane units; ``current`` is the current's gain on the membrane times itself, 0 without.
+    """
+
+    v: float
+    current: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What one population needs of its integer formats, in membrane units.
 
-    ``a_bound``: largest possible |synaptic sum|; ``v_bound``: largest possible |v| over a sample;
-    ``v_seen``: largest |v| on the calibration samples (None without any).
+    ``a_bound``, ``u_bound``, ``v_bound``: largest possible |synaptic sum|, |u| and |v| over a
+    sample; ``u_floors``: units of ``a`` by which the floors of all sums may add up in u;
+    ``seen``: on the calibration samples (None without any).
     """
 
     a_bound: float
+    u_bound: float
+    u_floors: float
     v_bound: float
     threshold: float
     bias: float
-    v_seen: float | None
+    seen: Seen | None
+    has_current: bool
 
 
 def demand_of(
     population: Population,
-    rounded: Sequence[tuple[RoundedWeight, float]],
-    bias: NDArray[np.float64],
+    incoming: Sequence[Incoming],
+    rounded: Sequence[RoundedWeight],
+    drive: Drive,
     gain_max: float,
     steps: int,
-    v_seen: float | None,
+    seen: Seen | None,
 ) -> Demand:
-    """Bound sum and membrane of ``population`` over ``steps`` for any input.
+    """Bound sum, current and membrane of ``population`` over ``steps`` for any input.
 
-    ``rounded`` pairs each incoming weight with the largest payload of its source (1 for spikes);
-    ``bias`` [N] is what enters v per step, in membrane units; ``gain_max`` the largest DLIF gain.
+    Feedback and delays change nothing: a source sends at most one spike, or its payload, per step.
+    ``rounded`` holds the mantissas of ``incoming``; ``gain_max`` is the largest DLIF gain.
     """
-    size = population.size
-    total = np.zeros(size)
-    for weight, payload in rounded:
-        positive = np.maximum(weight.mantissa, 0).sum(axis=1)
-        negative = np.maximum(-weight.mantissa, 0).sum(axis=1)
-        total += (
-            np.ldexp(np.maximum(positive, negative).astype(np.float64), -weight.exponent) * payload
-        )
-    # The bias counts as input: with a gain it is multiplied too, and it may move to a synapse,
-    # where rounding adds up to half a step, which is less than 1/128 of the largest bias.
-    largest_bias = float(np.abs(bias).max(initial=0.0))
-    per_step = (total + np.abs(bias) + largest_bias / 128) * gain_max
-    keep = 1.0 - population.decay_v
-    held = _geometric_sum(np.abs(keep), steps)
-    start = np.abs(population.v_init - population.v_reset)
+    total = np.zeros(population.size)
+    for arriving, weight in zip(incoming, rounded, strict=True):
+        positive = arriving.row_sums(np.maximum(weight.mantissa, 0))
+        negative = arriving.row_sums(np.maximum(-weight.mantissa, 0))
+        total += np.ldexp(np.maximum(positive, negative), -weight.exponent) * arriving.payload
+    has_current = population.decay_u is not None
+    # A bias counts as input: a gain multiplies it too, and it may move to a synapse, where rounding
+    # adds up to half a step, which is less than 1/128 of the largest bias.
+    on_synapse = np.abs(drive.into_sum) + (0 if has_current else np.abs(drive.into_v))
+    per_step = (total + on_synapse + float(on_synapse.max(initial=0.0)) / 128) * gain_max
+    held_u = np.ones(population.size)
+    if population.decay_u is not None:
+        held_u = _geometric_sum(1.0 - population.decay_u, steps)
+    drift = np.abs(drive.into_v) if has_current else 0.0
+    held_v = _geometric_sum(np.abs(1.0 - population.decay_v), steps)
+    origin = reset_origin(population)
+    start = np.abs(population.v_init - origin)
     finite = np.isfinite(population.v_threshold)
-    threshold = np.abs(population.v_threshold - population.v_reset)[finite].max(initial=0.0)
+    threshold = np.abs(population.v_threshold - origin)[finite].max(initial=0.0)
+    sums = max(3, len(incoming) + 1)
     return Demand(
         a_bound=float(per_step.max(initial=0.0)),
-        v_bound=float((per_step * held + start).max(initial=0.0)),
+        u_bound=float((per_step * held_u).max(initial=0.0)),
+        u_floors=float(sums * held_u.max(initial=1.0)),
+        v_bound=float(((per_step * held_u + drift) * held_v + start).max(initial=0.0)),
         threshold=float(threshold),
-        bias=largest_bias if population.gain is None else 0.0,
-        v_seen=v_seen,
+        bias=float(np.abs(drive.into_v).max(initial=0.0)),
+        seen=seen,
+        has_current=has_current,
     )
 
 
@@ -89,66 +113,108 @@ def _geometric_sum(ratio: NDArray[np.float64], count: int) -> NDArray[np.float64
     return np.where(ratio < 1.0, decayed / rest, float(count))
 
 
-def choose_scale(where: str, demand: Demand, exponents: Sequence[int]) -> tuple[int, bool]:
-    """Return the largest p that fits, and whether the membrane is proven not to saturate.
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """``p``, and whether u and v are proven to stay in 24 bits on any input."""
+
+    p: int
+    u_proven: bool
+    v_proven: bool
+
+
+def choose_scale(where: str, demand: Demand, lowest: int, highest: int) -> Scale:
+    """Return the largest p of ``lowest`` .. ``highest`` that fits.
 
     Parameters
     ----------
     where : str
         Population, for messages.
-    exponents : sequence of int
-        Binary places of the population's synapses; ``p - exponent`` must be a legal weight
-        exponent for each.
+    lowest, highest : int
+        What the weight exponents of its synapses allow.
 
     Raises
     ------
     RangeError
         If no p satisfies all registers.
     """
-    lowest = max((e + WEIGHT_EXP_MIN for e in exponents), default=-WEIGHT_EXP_MAX)
-    highest = min((e + WEIGHT_EXP_MAX for e in exponents), default=17)
-    hard = min(highest, _registers_allow(demand))
-    proven = min(hard, _largest(demand.v_bound, V_MAX / 64))
-    if proven >= lowest and _fine_enough(proven, demand):
-        return proven, True
-    seen = demand.v_seen
-    if seen is not None:
-        soft = min(hard, _largest(seen * CALIBRATION_HEADROOM, V_MAX / 64))
+    proven = min(highest, _proven(demand))
+    if proven >= lowest and fine_enough(proven, demand):
+        return _scale(proven, demand)
+    if demand.seen is not None:
+        soft = min(highest, _likely(demand, demand.seen))
         if soft >= max(lowest, proven):
-            return soft, False
+            return _scale(soft, demand)
     if proven >= lowest:
-        return proven, True
+        return _scale(proven, demand)
     raise RangeError(
         f"{where}: no scale fits: weights need p in {lowest}..{highest}, the synaptic sum "
         f"({demand.a_bound:.4g}), threshold ({demand.threshold:.4g}) and bias ({demand.bias:.4g}) "
-        f"allow p <= {hard}, the membrane bound {demand.v_bound:.4g} allows p <= {proven}; "
-        "rescale the layer so that its weights, biases and threshold are of one size, use fewer "
-        "encoder bits, or give --calibration data"
+        f"allow p <= {min(_u_allows(demand.u_bound, demand), _registers_allow(demand))}, the "
+        f"membrane bound {demand.v_bound:.4g} allows "
+        f"p <= {_largest(demand.v_bound, V_MAX / 64)}; rescale the layer so that its weights, "
+        "biases and threshold are of one size, use fewer encoder bits, or give --calibration data"
     )
 
 
-def highest_exponent(demand: Demand) -> int:
-    """Return the largest exponent of a weight at which some p still fits ``demand``."""
-    p = _largest(demand.v_bound, V_MAX / 64)
-    if demand.v_seen is not None:
-        p = max(p, _largest(demand.v_seen * CALIBRATION_HEADROOM, V_MAX / 64))
-    return min(p, _registers_allow(demand)) - WEIGHT_EXP_MIN
+def allowed_weight_exps(exponents: Sequence[int]) -> tuple[int, int]:
+    """Return the lowest and highest p at which every ``p - exponent`` is a legal weight exponent.
+
+    ``exponents``: binary places of the weights of a population's dense and sparse synapses.
+    """
+    lowest = max((e + WEIGHT_EXP_MIN for e in exponents), default=-WEIGHT_EXP_MAX)
+    highest = min((e + WEIGHT_EXP_MAX for e in exponents), default=17)
+    return lowest, highest
+
+
+def highest_scale(demand: Demand) -> int:
+    """Return the largest p that ``choose_scale`` would take, whatever the weight exponents."""
+    proven = _proven(demand)
+    if demand.seen is None:
+        return proven
+    return max(proven, _likely(demand, demand.seen))
+
+
+def fine_enough(p: int, demand: Demand) -> bool:
+    """Whether the threshold has at least six significant bits (or there is none)."""
+    return demand.threshold == 0.0 or demand.threshold * 2.0**p >= 64
+
+
+def _scale(p: int, demand: Demand) -> Scale:
+    u_proven = p <= _u_allows(demand.u_bound, demand)
+    return Scale(p, u_proven, p <= _largest(demand.v_bound, V_MAX / 64))
+
+
+def _proven(demand: Demand) -> int:
+    """Return the largest p at which neither u nor v can leave 24 bits."""
+    v = _largest(demand.v_bound, V_MAX / 64)
+    return min(_u_allows(demand.u_bound, demand), v, _registers_allow(demand))
+
+
+def _likely(demand: Demand, seen: Seen) -> int:
+    """Return the largest p at which the states seen fit with headroom.
+
+    A current may then wrap on other input; a sum without memory never may.
+    """
+    u = _u_allows(demand.u_bound, demand)
+    if demand.has_current:
+        u = max(u, _u_allows(seen.current * CALIBRATION_HEADROOM, demand))
+    v = _largest(seen.v * CALIBRATION_HEADROOM, V_MAX / 64)
+    return min(u, v, _registers_allow(demand))
+
+
+def _u_allows(largest_u: float, demand: Demand) -> int:
+    """Return the largest p at which |u| of at most ``largest_u`` cannot wrap."""
+    return _largest(largest_u, A_LIMIT - 1 - demand.u_floors)
 
 
 def _registers_allow(demand: Demand) -> int:
-    """Return the largest p at which synaptic sum, threshold and bias fit."""
+    """Return the largest p at which threshold and bias fit."""
     return min(
-        _largest(demand.a_bound, A_LIMIT - 4),
         _largest(demand.threshold, V_THRESHOLD_MAX),
         _largest(demand.bias, (BIAS_MANTISSA_MAX << BIAS_EXP_MAX) / 64),
     )
 
 
-def _fine_enough(p: int, demand: Demand) -> bool:
-    """Whether the threshold has at least six significant bits (or there is none)."""
-    return demand.threshold == 0.0 or demand.threshold * 2.0**p >= 64
-
-
 def _largest(value: float, limit: float) -> int:
     """Largest p with ``value * 2**p <= limit`` (a large p where the value is zero)."""
-    return 30 if value <= 0 else int(np.floor(np.log2(limit / value)))
+    return 30 if value <= 0 else int(np.floor(np.log2(max(limit, 1.0) / value)))

@@ -7,41 +7,51 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.network import ALIGN_BITS, ALWAYS_ON, FixedPointNetwork, Network
-from neurodeploy.quantization.quantizer import into_membrane
+from neurodeploy.quantization.incoming import drive_of
+from neurodeploy.quantization.plain import reset_origin
 
 
 def register_errors(network: Network, net: FixedPointNetwork) -> dict[str, dict[str, float]]:
     """Return the largest error of each population's registers; 0 where they are exact.
 
-    ``decay``: of the share lost per step. ``v_threshold`` and ``bias``: in membrane units, relative
-    to the largest finite distance from reset to threshold (absolute where there is none).
+    ``decay``: of the share lost per step, by membrane or current. ``v_threshold`` and ``bias``: in
+    membrane units, relative to the largest finite distance from reset to threshold (absolute where
+    there is none).
     """
     found: dict[str, dict[str, float]] = {}
     for p in network.populations:
         fixed = net.population(p.name)
-        distance = p.v_threshold - p.v_reset
+        distance = p.v_threshold - reset_origin(p)
         finite = np.isfinite(distance)
         unit = float(np.abs(distance[finite]).max(initial=0.0)) or 1.0
         meant = fixed.v_threshold * 2.0**ALIGN_BITS / fixed.scale
-        bias = into_membrane(network, p, network.synapses_into(p.name))[1]
-        stored = _stored_bias(net, p.name)
+        decay = float(np.abs(fixed.decay_v / 4096 - p.decay_v).max(initial=0.0))
+        if p.decay_u is not None:
+            lost = (fixed.decay_u + 1) / 4096
+            decay = max(decay, float(np.abs(lost - p.decay_u).max(initial=0.0)))
+        drive = drive_of(network, p)
+        on_line = _line(net, p.name)
+        in_register = fixed.bias_shifted / fixed.scale
+        if p.gain is not None:
+            # Its bias joins the synaptic sum, which is shifted into v.
+            errors = [in_register * 2.0**ALIGN_BITS - drive.into_sum]
+        elif p.decay_u is not None:
+            errors = [on_line - drive.into_sum, in_register - drive.into_v]
+        else:
+            errors = [on_line + in_register - drive.into_v]
         found[p.name] = {
-            "decay": float(np.abs(fixed.decay_v / 4096 - p.decay_v).max(initial=0.0)),
+            "decay": decay,
             "v_threshold": float(np.abs(meant - distance)[finite].max(initial=0.0)) / unit,
-            "bias": float(np.abs(stored - bias).max(initial=0.0)) / unit,
+            "bias": max(float(np.abs(e).max(initial=0.0)) for e in errors) / unit,
         }
     return found
 
 
-def _stored_bias(net: FixedPointNetwork, name: str) -> Any:
-    """Return what is added to the membrane at every step, by register and by always-on line."""
+def _line(net: FixedPointNetwork, name: str) -> Any:
+    """Return what always-on lines add to the synaptic sum at every step, in membrane units."""
     p = net.population(name)
-    units = p.bias_shifted.astype(np.float64)
-    if p.kind == "dlif":
-        # Its bias joins the synaptic sum, which is shifted into v.
-        units = units * 2.0**ALIGN_BITS
+    total = np.zeros(p.size)
     for s in net.synapses_into(name):
         if s.source == ALWAYS_ON:
-            line = np.ldexp(s.weight[:, 0].astype(np.float64), s.weight_exp + ALIGN_BITS)
-            units = units + line
-    return units / p.scale
+            total += np.ldexp(s.weight[:, 0].astype(np.float64), s.weight_exp + ALIGN_BITS)
+    return total / p.scale

@@ -18,7 +18,7 @@ class RoundedWeight:
 
     Parameters
     ----------
-    mantissa : int64 [out, in]
+    mantissa : int64, of the weight's shape
         Multiples of the sign mode's step, inside its range.
     exponent : int
         Binary places; a population at ``64 * 2**p`` units per membrane unit gives the synapse
@@ -84,6 +84,15 @@ def quantize_weight(
         exponents = range(min(safe - 2, highest_exponent), highest_exponent + 1)
     candidates = [_rounded(weight, exponent, mode, weight_bits) for exponent in exponents]
     return min(candidates, key=lambda c: c.rms_error)
+
+
+def quantize_weight_at(weight: NDArray[Any], exponent: int, weight_bits: int = 8) -> RoundedWeight:
+    """Round at one exponent that is given from outside, as a convolution's is by its population."""
+    weight = np.asarray(weight, dtype=np.float64)
+    mode = sign_mode_of(weight)
+    if not weight.any():
+        return RoundedWeight(np.zeros(weight.shape, dtype=np.int64), exponent, mode, 0.0, 0)
+    return _rounded(weight, exponent, mode, weight_bits)
 
 
 def _rounded(
