@@ -124,9 +124,14 @@ def same_geometry(rng, shape):
 
 
 def random_delays(rng, least: int, reach: int):
-    """Draw (least delay, highest delay) and whether each weight has its own."""
+    """Draw (least delay, highest delay) and whether each weight has its own.
+
+    ``reach``: at most so many steps beyond the least; DELAY_MAX asks for the longest there are.
+    """
     style = rng.choice(["none", "uniform", "weight"], p=[0.4, 0.25, 0.35])
+    if reach == DELAY_MAX:
+        return (least, DELAY_MAX), bool(rng.random() < 0.7)
     if style == "none":
         return (least, least), False
-    high = min(DELAY_MAX, least + int(rng.integers(1, reach + 1)))
+    high = min(DELAY_MAX, least + int(rng.integers((reach + 1) // 2, reach + 1)))
     return (least, high), bool(style == "weight")

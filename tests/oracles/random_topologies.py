@@ -131,7 +131,7 @@ def random_values(rng, shape, max_code, graded):
 def _random_plan(rng, pair, layers, steps, graded, hardware, extreme) -> _Plan:
     extreme = bool(rng.random() < 0.2) if extreme is None else extreme
     graded = bool(extreme or rng.random() < 0.5) if graded is None else graded
-    long = layers is None and steps is None and rng.random() < 0.03
+    long = layers is None and steps is None and rng.random() < 0.05
     depth = layers or (1 if long else int(rng.choice(6, p=[0.2, 0.25, 0.2, 0.15, 0.1, 0.1])) + 1)
     steps = steps or int(rng.integers(64, 76) if long else rng.integers(6, 19))
     bits = 16 if extreme and graded else int(rng.choice([4, 8] if graded else [1, 4, 8]))

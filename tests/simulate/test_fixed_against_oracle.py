@@ -1,11 +1,15 @@
 """The simulator against the literal int64 oracle: every value of every layer, no tolerance."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from oracles.literal_fixed import logical_records, run_aligned, run_hardware
 from oracles.random_networks import random_codes, random_fixed_network
+from oracles.random_neurons import HIGHEST_RATE, LOWEST_RATE, NEURONS
+from oracles.random_synapses import SYNAPSES
+from oracles.random_topologies import random_case
 
 from neurodeploy.network import (
     INPUT,
@@ -20,75 +24,137 @@ from neurodeploy.simulate import run_fixed
 
 QUANTITIES = ("spikes", "u", "v", "v_pre")
 ORACLES = {"aligned": run_aligned, "lava": run_hardware}
+#: Networks of each pair of a neuron and a synapse: 13 * 24 = 312 in the fast part.
+FAST, SLOW = 13, 60
 
 
-def assert_equal(net, codes, timing, steps=None):
-    """Compare all records and counts; return the number of compared values."""
+def assert_equal(net, codes, timing, steps=None, threads=1):
+    """Compare all records and counts; return what the oracle computed."""
     expected = ORACLES[timing](net, codes, steps)
-    traces = run_fixed(net, codes, steps=steps, record=QUANTITIES, timing=timing, threads=1)
+    traces = run_fixed(net, codes, steps=steps, record=QUANTITIES, timing=timing, threads=threads)
     assert set(traces.records) == set(expected.records)
     assert set(traces.counts) == set(expected.counts)
     for key, values in expected.records.items():
         np.testing.assert_array_equal(traces.records[key], values, err_msg=f"{timing} {key}")
     for key, values in expected.counts.items():
         np.testing.assert_array_equal(traces.counts[key], values, err_msg=f"{timing} {key}")
-    return sum(values.size for values in expected.records.values())
+    return expected
 
 
-def compare_random_networks(seeds, samples):
-    compared = 0
-    seen = {"wraps": 0, "clamps": 0, "kinds": set(), "layers": 0, "fitting": 0, "firing": 0}
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        net = random_fixed_network(rng)
-        codes = random_codes(rng, net, samples)
-        for timing in ("aligned", "lava"):
-            compared += assert_equal(net, codes, timing)
-        traces = run_fixed(net, codes, record=("spikes",), threads=1)
+def neuron_of(p):
+    """Return which of NEURONS a population is, by its parameters."""
+    if p.kind != "lif":
+        return p.kind
+    if p.reset == "subtract":
+        return "subtract"
+    if p.refractory_steps or p.reset_interval:
+        return "refractory" if p.refractory_steps else "periodic"
+    if (p.decay_u < 4095).any():
+        return "cuba"
+    return "if" if not p.decay_v.any() else "lif"
+
+
+class Seen:
+    """What the random networks have covered."""
+
+    def __init__(self):
+        self.networks, self.values = 0, 0
+        self.pairs, self.events, self.features = Counter(), Counter(), Counter()
+
+    def add(self, net, run):
+        self.networks += 1
+        self.values += sum(v.size for v in run.records.values())
+        for key, count in run.counts.items():
+            self.events[key.rsplit("/", 1)[1]] += int(count.sum())
+        order = {p.name: i for i, p in enumerate(net.populations)}
+        into = {(neuron_of(net.population(s.target)), s.kind) for s in net.synapses}
+        self.pairs.update(into)
+        for s in net.synapses:
+            self.features["graded"] += s.message_bits > 0
+            self.features["delay of each weight"] += len(s.delays) > 1
+            self.features["always-on"] += s.source == "always_on"
+            self.features["recurrence"] += s.source == s.target
+            self.features["cycle"] += order.get(s.source, -1) > order[s.target]
+            self.features["skip"] += order.get(s.source, 99) < order[s.target] - 1
+            self.features["long delay"] += max(s.delays) > 40
+
+    def assert_rates(self, net, run):
+        """Every layer that can fire does so at 1 to 50 % on the logical axis."""
         for p in net.populations:
-            seen["kinds"].add(p.kind)
-            seen["wraps"] += bool(traces.counts[f"{p.name}/wraps"].any())
-            seen["clamps"] += bool(traces.counts[f"{p.name}/clamps"].any())
-            if p.kind != "readout":
-                rate = traces.records[f"{p.name}/spikes"].mean()
-                seen["layers"] += 1
-                seen["firing"] += rate > 0
-                seen["fitting"] += 0.01 <= rate <= 0.5
-    return compared, seen
+            rate = run.records[f"{p.name}/spikes"].mean()
+            assert p.kind == "readout" or LOWEST_RATE <= rate <= HIGHEST_RATE, p.name
 
 
-def test_random_networks_agree_in_every_value():
-    compared, seen = compare_random_networks(range(70), samples=5)
-    assert compared >= 1_000_000
-    # The draw covers what it is meant to cover.
-    assert seen["kinds"] == {"lif", "dlif", "readout"}
-    assert seen["wraps"] >= 10
-    assert seen["clamps"] >= 10
-    assert seen["firing"] >= 0.9 * seen["layers"]
-    assert seen["fitting"] >= 0.8 * seen["layers"]
+def compare_networks(neuron, count, samples, first_seed):
+    """Compare ``count`` networks for each synapse that ``neuron`` can have, in both timings."""
+    seen = Seen()
+    for synapse in SYNAPSES:
+        for k in range(count):
+            seed = first_seed + k
+            pair = NEURONS.index(neuron), SYNAPSES.index(synapse)
+            net, codes = random_case(
+                np.random.default_rng([seed, *pair]),
+                pair=(neuron, synapse),
+                samples=samples + k % 3,
+            )
+            try:
+                for timing in ("aligned", "lava"):
+                    run = assert_equal(net, codes, timing, threads=1 + k % 2)
+                    if timing == "aligned":
+                        seen.assert_rates(net, run)
+                        seen.add(net, run)
+                    else:
+                        seen.values += sum(v.size for v in run.records.values())
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed} of {neuron}, {synapse}: {error}") from error
+    return seen
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_networks_of_every_kind_agree_in_every_value(neuron):
+    # Over the eight neurons: 312 networks, 10^6 values, 1000 wraps, 1000 clamps at the very least.
+    seen = compare_networks(neuron, FAST, samples=2, first_seed=0)
+    assert seen.networks == 3 * FAST
+    assert seen.values >= 300_000
+    assert min(seen.events["wraps"], seen.events["clamps"]) >= 1000
+    for synapse in SYNAPSES:
+        assert seen.pairs[neuron, synapse] >= 5
+    wanted = {"graded", "delay of each weight", "always-on", "recurrence", "cycle", "skip"}
+    assert min(seen.features[name] for name in wanted) >= 3
 
 
 @pytest.mark.slow
-def test_many_random_networks_agree_in_every_value():
-    compared, _ = compare_random_networks(range(1000, 1400), samples=12)
-    assert compared >= 10_000_000
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_many_networks_of_every_kind_agree_in_every_value(neuron):
+    seen = compare_networks(neuron, SLOW, samples=8, first_seed=1000)
+    assert seen.values >= 5_000_000
+    assert seen.features["long delay"] >= 3
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_networks_without_a_start_state_agree_on_the_logical_axis(seed):
-    rng = np.random.default_rng(500 + seed)
-    net = random_fixed_network(rng, hardware=False, layers=2)
-    assert_equal(net, random_codes(rng, net, 4), "aligned")
+@pytest.mark.parametrize("seed", range(60))
+def test_networks_that_no_chip_or_start_state_can_hold_agree_on_the_logical_axis(seed):
+    # Start values of u, biases that wrap at 16 bits, negative bias exponents, wide convolutions.
+    net, codes = random_case(np.random.default_rng([500, seed]), hardware=False)
+    assert_equal(net, codes, "aligned")
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(40))
 def test_extreme_networks_agree(seed):
-    rng = np.random.default_rng(700 + seed)
-    net = random_fixed_network(rng, extreme=True, graded=True)
-    codes = np.full((3, net.n_input), net.encoder.max_code, np.int32)
-    codes[0] = 0
+    rng = np.random.default_rng([700, seed])
+    net, codes = random_case(rng, extreme=True, held=True, samples=4)
+    codes[0], codes[1] = 0, net.encoder.max_code
     for timing in ("aligned", "lava"):
         assert_equal(net, codes, timing, steps=40)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 7, 33])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_and_batches_change_nothing(threads, samples):
+    for seed in range(3):
+        rng = np.random.default_rng([800, seed, samples])
+        net, codes = random_case(rng, samples=samples, held=bool(seed % 2))
+        for timing in ("aligned", "lava"):
+            assert_equal(net, codes, timing, threads=threads)
 
 
 def test_the_largest_sums_leave_32_bits_and_are_counted():
@@ -129,11 +195,9 @@ def test_extreme_start_states_agree(parameter, value):
     assert_equal(net, random_codes(rng, net, 3), "aligned")
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(12))
 def test_the_logical_axis_is_the_hardware_axis_shifted_by_the_latency(seed):
-    rng = np.random.default_rng(900 + seed)
-    net = random_fixed_network(rng, layers=3)
-    codes = random_codes(rng, net, 3)
+    net, codes = random_case(np.random.default_rng([900, seed]), layers=3)
     aligned = run_fixed(net, codes, record=QUANTITIES).records
     hardware = logical_records(net, run_hardware(net, codes), net.steps)
     for key, values in hardware.items():
@@ -147,6 +211,9 @@ def test_a_large_layer_and_a_long_run_cross_every_block_boundary():
     codes = random_codes(rng, net, 3, held=True)
     for timing in ("aligned", "lava"):
         assert_equal(net, codes, timing, steps=600)
+    for seed in range(3):
+        net, codes = random_case(np.random.default_rng([22, seed]), layers=2, held=True)
+        assert_equal(net, codes, "lava", steps=400)
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 200])
