@@ -87,6 +87,7 @@ def verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=positive, default=16, help="first N samples (default 16)")
     parser.add_argument("--timing", choices=("aligned", "lava"), default="aligned")
     parser.add_argument("--timeout", type=float, help="limit for Lava in seconds")
+    parser.add_argument("--workers", type=positive, default=1, help="Lava programs side by side")
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -111,9 +112,16 @@ def verify(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
     )
     with console.progress() as report:
-        report("Lava", 0, 1)
-        result = lava.verify_against(net, codes, reference, timeout_s=arguments.timeout)
-        report("Lava", 1, 1)
+        report("Lava", 0, len(samples))
+        result = lava.verify_against(
+            net,
+            codes,
+            reference,
+            timeout_s=arguments.timeout,
+            workers=arguments.workers,
+            progress=lambda done, total: report("Lava", done, total),
+            lava_quirks=arguments.lava_quirks,
+        )
     first = None if result.first is None else str(result.first)
     console.document(
         {

@@ -169,6 +169,7 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration", help="data for the ranges of that quantisation")
     parser.add_argument("--samples", type=positive, help="only the first N samples")
     parser.add_argument("--timeout", type=float, help="limit for Lava in seconds")
+    parser.add_argument("--workers", type=positive, default=1, help="Lava programs side by side")
     add_width_arguments(parser)
 
 
@@ -220,6 +221,8 @@ def run(arguments: argparse.Namespace) -> int:
             timing=arguments.timing,
             threads=arguments.threads,
             timeout_s=arguments.timeout,
+            workers=arguments.workers,
+            lava_quirks=arguments.lava_quirks,
             dtype=arguments.dtype,
             progress=lambda done, total: report(f"run {arguments.backend}", done, total),
         )

@@ -39,6 +39,8 @@ def run_model(
     threads: int | None = None,
     dtype: FloatType = "float64",
     timeout_s: float | None = None,
+    workers: int = 1,
+    lava_quirks: bool = False,
     progress: Progress | None = None,
 ) -> Traces:
     """Run a stimulus through the model.
@@ -55,8 +57,8 @@ def run_model(
         As ``run_fixed``.
     dtype : {"float64", "float32"}
         Numbers of the float backend; float32 is for counting decisions that hang on rounding.
-    timeout_s : float
-        Limit for Lava; default grows with steps and samples.
+    timeout_s, workers, lava_quirks
+        As ``run_lava``.
 
     Returns
     -------
@@ -99,6 +101,9 @@ def run_model(
             record=wanted,
             timing=timing,
             timeout_s=timeout_s,
+            workers=workers,
+            lava_quirks=lava_quirks,
+            progress=progress,
         )
     else:
         raise InputError(f"backend {backend!r} does not exist; there are: {', '.join(BACKENDS)}")

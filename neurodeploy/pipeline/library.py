@@ -165,6 +165,7 @@ def run(
         timing=timing,
         threads=threads,
         dtype=dtype,
+        lava_quirks=lava_quirks,
     )
 
 
