@@ -1,15 +1,17 @@
-"""Operators as sparse matrices, for targets that know nothing but weights."""
+"""Operators as sparse matrices, and how many weights those have."""
 
 from __future__ import annotations
 
 import itertools
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from neurodeploy.network import Convolution, Dense, Operator, Pool, Scale
+from neurodeploy.lowering.convolutions import pool_as_convolution
+from neurodeploy.network import Convolution, Dense, Operator, Pool, Scale, Sparse
 
 Matrix: TypeAlias = scipy.sparse.csr_array
 
@@ -22,11 +24,52 @@ def matrix_of(operator: Operator) -> Matrix:
     if isinstance(operator, Dense):
         groups = operator.weight.reshape(-1, *operator.weight.shape[-2:])
         return scipy.sparse.csr_array(scipy.sparse.block_diag(list(groups), format="csr"))
+    if isinstance(operator, Sparse):
+        parts = (operator.weight, operator.indices, operator.indptr)
+        return scipy.sparse.csr_array(parts, shape=(operator.size_out, operator.size_in))
     if isinstance(operator, Scale):
         return scipy.sparse.csr_array(scipy.sparse.diags_array(operator.factor))
     if isinstance(operator, Pool):
         return _pool(operator)
     return _convolution(operator)
+
+
+def weights_of(operator: Operator) -> int:
+    """Return how many non-zero weights an operator has as a matrix; nothing is built for it."""
+    if isinstance(operator, Scale):
+        return int(np.count_nonzero(operator.factor))
+    if isinstance(operator, Pool):
+        operator = pool_as_convolution(operator)
+    if not isinstance(operator, Convolution):
+        return int(np.count_nonzero(operator.weight))
+    places = [
+        _inside(operator.input_shape[1 + k], operator.output_shape[1 + k], *numbers)
+        for k, numbers in enumerate(
+            zip(
+                operator.weight.shape[2:],
+                operator.stride,
+                operator.padding,
+                operator.dilation,
+                strict=True,
+            )
+        )
+    ]
+    used = np.count_nonzero(operator.weight, axis=(0, 1))
+    return int((used * reduce(np.multiply.outer, places)).sum())
+
+
+def _inside(
+    extent_in: int,
+    extent_out: int,
+    kernel: int,
+    stride: int,
+    padding: tuple[int, int],
+    dilation: int,
+) -> NDArray[np.int64]:
+    """Return, per kernel place of one axis, how many outputs read a value and no padding there."""
+    taken = np.arange(extent_out) * stride - padding[0]
+    reads = taken + dilation * np.arange(kernel)[:, None]
+    return np.asarray(((reads >= 0) & (reads < extent_in)).sum(axis=1))
 
 
 def _pool(pool: Pool) -> Matrix:

@@ -7,7 +7,8 @@ import pytest
 from neurodeploy.errors import ContractError, NeurodeployError
 from neurodeploy.graph import Contract, read
 from neurodeploy.lowering import compose, lower
-from neurodeploy.network import ALWAYS_ON, INPUT
+from neurodeploy.lowering.matrices import matrix_of
+from neurodeploy.network import ALWAYS_ON, INPUT, Sparse
 from neurodeploy.simulate import run_float
 
 T, DT = 12, 1e-3
@@ -168,7 +169,9 @@ def test_a_neuron_fed_without_a_weight_gets_an_identity(tmp_path):
     network = lower(read(path, Contract(dt=DT, steps=T)).value).value
     assert network.synapses[0].operators == ()
     composed, findings = compose(network)
-    assert (composed.synapses[0].weight == np.eye(3)).all()
+    (operator,) = composed.synapses[0].operators
+    assert isinstance(operator, Sparse)
+    assert (matrix_of(operator).toarray() == np.eye(3)).all()
     assert any("identity" in f.what for f in findings)
 
 

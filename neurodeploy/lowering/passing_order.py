@@ -1,0 +1,32 @@
+"""The order in which values run through relays and delays, which have no state of a neuron."""
+
+from __future__ import annotations
+
+from neurodeploy.errors import UnsupportedNodeError
+from neurodeploy.lowering.feedback import strong_components
+from neurodeploy.lowering.passes import PASSING
+from neurodeploy.network import Network, Population
+
+
+def passing_order(network: Network) -> list[Population]:
+    """Return relays and delays, each after those that lead to it.
+
+    Raises
+    ------
+    UnsupportedNodeError
+        If they form a cycle: values would run round it for ever without a neuron.
+    """
+    passing = {p.name: p for p in network.populations if p.kind in PASSING}
+    targets: dict[str, list[str]] = {name: [] for name in passing}
+    for s in network.synapses:
+        if s.source in passing and s.target in passing:
+            targets[s.source].append(s.target)
+    components = strong_components(passing, targets)
+    loops = [c for c in components if len(c) > 1 or c[0] in targets[c[0]]]
+    if loops:
+        cycles = "; ".join(", ".join(sorted(names)[:20]) for names in loops)
+        raise UnsupportedNodeError(
+            f"nodes {cycles} form a cycle of delays without a neuron, whose values never end; "
+            "no target has such a filter: put a neuron on the cycle"
+        )
+    return [passing[names[0]] for names in reversed(components)]
