@@ -67,26 +67,28 @@ def with_bias_line(fixed: FixedPopulation, drive: Drive, p: int, *, has_current:
 def _with_current_bias(fixed: FixedPopulation, drive: Drive, p: int) -> Lined:
     where = f"population {fixed.name}"
     stuck = ~with_start_v(fixed)
-    if stuck.any() and has_start_v(_without_bias(fixed, stuck)):
+    if (stuck & (fixed.decay_u != 4095)).any() and has_start_v(_without_bias(fixed, stuck)):
         raise RangeError(
             f"{where}: v_leak moves the membrane of {stuck.sum()} neurons by up to "
             f"{np.abs(drive.into_v[stuck]).max():.4g} per step, and no start state lets that act "
             f"only from the layer's own first step (hardware step {fixed.latency + 1}); a line "
             "would pass through the synaptic current: train with v_leak = v_reset"
         )
-    _require_start(_without_bias(fixed, stuck))
-    if not drive.into_sum.any():
-        return fixed, (), ()
-    line = _always_on_line(fixed, drive.into_sum, p)
+    quiet = _without_bias(fixed, stuck)
+    _require_start(quiet)
+    # A current without memory passes on what it gets, so the line may carry a bias of v as well.
+    bias = drive.into_sum + np.where(stuck, drive.into_v, 0.0)
+    if not bias.any():
+        return quiet, (), ()
+    line = _always_on_line(fixed, bias, p)
     stored = np.ldexp(line.weight[:, 0].astype(np.float64), line.weight_exp - p)
-    error = float(np.abs(stored - drive.into_sum).max())
-    largest = float(np.abs(drive.into_sum).max())
+    error, largest = float(np.abs(stored - bias).max()), float(np.abs(bias).max())
     text = (
         f"the bias enters the synaptic current (up to {largest:.4g} per step) through an always-on "
         f"line, rounded by up to {error / largest:.2%} of the largest"
     )
     lines = (line,) if line.weight.any() else ()
-    return fixed, lines, (Finding("info", where, text, "", {"error": error}),)
+    return quiet, lines, (Finding("info", where, text, "", {"error": error}),)
 
 
 def _require_start(quiet: FixedPopulation) -> None:

@@ -54,7 +54,7 @@ def fit_exponents(
     RangeError
         If weights vanish at every legal exponent, or no scale fits.
     """
-    best = [quantize_weight(i.values, bits) for i in incoming]
+    best = _best(incoming, bits)
     demand = demanded(best)
     rounded = best
     # Coarser weights change the bounds a little, and so the exponent that fits: twice settles it.
@@ -91,7 +91,7 @@ def misfits(
     must leave them all but ``tolerated`` bits, resolve the threshold, and let the other synapses
     follow with legal weight exponents.
     """
-    best = [quantize_weight(i.values, bits) for i in incoming]
+    best = _best(incoming, bits)
     demand = demanded(best)
     p = _conv_scale(incoming, best, demand)
     if p is None:
@@ -123,6 +123,13 @@ def misfits(
         elif too_large:
             found[name] = f"the weights of {too_large[0]} are too large for its scale"
     return found
+
+
+def _best(incoming: Sequence[Incoming], bits: int) -> list[RoundedWeight]:
+    """Round each synapse for itself; of equal exponents a convolution has the finer scale."""
+    return [
+        quantize_weight(i.values, bits, finest=isinstance(i.layout, ConvLayout)) for i in incoming
+    ]
 
 
 def _conv_scale(

@@ -99,7 +99,7 @@ def incoming_of(
 
 
 def drive_of(network: Network, population: Population) -> Drive:
-    """Return the biases of ``population``: its own, those of the input range, of the leak, of lines.
+    """Return the biases of ``population``: its own, the range's, the leak's and those of lines.
 
     Without a current or a gain all enters v; else what came through synapses joins their sum.
     """

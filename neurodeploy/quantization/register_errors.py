@@ -36,7 +36,11 @@ def register_errors(network: Network, net: FixedPointNetwork) -> dict[str, dict[
             # Its bias joins the synaptic sum, which is shifted into v.
             errors = [in_register * 2.0**ALIGN_BITS - drive.into_sum]
         elif p.decay_u is not None:
-            errors = [on_line - drive.into_sum, in_register - drive.into_v]
+            # A line may carry what has no start state in the register.
+            moved = (in_register == 0) & (fixed.decay_u == 4095)
+            into_v = np.where(moved, 0.0, drive.into_v)
+            into_sum = drive.into_sum + np.where(moved, drive.into_v, 0.0)
+            errors = [on_line - into_sum, in_register - into_v]
         else:
             errors = [on_line + in_register - drive.into_v]
         found[p.name] = {

@@ -62,13 +62,17 @@ def round_weight(
 
 
 def quantize_weight(
-    weight: NDArray[Any], weight_bits: int = 8, *, highest_exponent: int | None = None
+    weight: NDArray[Any],
+    weight_bits: int = 8,
+    *,
+    highest_exponent: int | None = None,
+    finest: bool = False,
 ) -> RoundedWeight:
     """Choose the exponent with the least squared error and round.
 
     Candidates lie around the exponent at which the largest weight just fits: two below (narrow
     widths reach less far up than down) to seven above (clipping a few outliers can be better).
-    The smaller exponent wins a tie. ``highest_exponent`` bounds them all, at the price of unused
+    The smaller exponent wins a tie, with ``finest`` the larger one. ``highest_exponent`` bounds them all, at the price of unused
     high bits in the mantissas.
     """
     weight = np.asarray(weight, dtype=np.float64)
@@ -83,7 +87,7 @@ def quantize_weight(
     if highest_exponent is not None and highest_exponent < exponents[-1]:
         exponents = range(min(safe - 2, highest_exponent), highest_exponent + 1)
     candidates = [_rounded(weight, exponent, mode, weight_bits) for exponent in exponents]
-    return min(candidates, key=lambda c: c.rms_error)
+    return min(candidates[::-1] if finest else candidates, key=lambda c: c.rms_error)
 
 
 def quantize_weight_at(weight: NDArray[Any], exponent: int, weight_bits: int = 8) -> RoundedWeight:
