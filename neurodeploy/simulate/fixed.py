@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from neurodeploy.errors import InputError, RangeError
 from neurodeploy.network.fixed import FixedPointNetwork
 from neurodeploy.network.traces import Quantity, Traces, readout_quantity
-from neurodeploy.simulate.fixed_chunk import ChunkRun
-from neurodeploy.simulate.fixed_plan import PlannedPopulation, plan_network, require_layered
-from neurodeploy.simulate.run_arrays import RunArrays
+from neurodeploy.simulate.chunk_size import ChunkSize, chunk_size
+from neurodeploy.simulate.fixed_codes import Codes, read_codes
+from neurodeploy.simulate.run_chunk import ChunkRun
 from neurodeploy.simulate.run_meta import Timing, checked_quantities, run_meta
-from neurodeploy.simulate.stimulus import Stimulus, input_hash, read_stimulus
+from neurodeploy.simulate.run_plan import RunPlan, plan_run
+from neurodeploy.simulate.run_records import RunRecords
 
 Overflow = Literal["wrap", "saturate", "raise"]
 Progress = Callable[[int, int], None]
 
-#: Synaptic input of the widest layer per block, in values: large enough that calling kernels costs
-#: nothing. Steps per block: few, so that there are many samples, whose codes are neighbours in
-#: memory.
-_BLOCK_VALUES = 2**20
+#: Synaptic input of the widest layer per block, in values: what fits the second cache level, and
+#: enough for calling kernels to cost nothing. Steps per block: few, so that there are many
+#: samples, whose codes are neighbours in memory.
+_BLOCK_VALUES = 2**18
 _BLOCK_STEPS = 32
 
 
@@ -38,6 +39,7 @@ def run_fixed(
     overflow: Overflow = "wrap",
     threads: int | None = None,
     progress: Progress | None = None,
+    memory_bytes: int | None = None,
 ) -> Traces:
     """Run ``net`` on a batch, exactly as Lava's fixed_pt models compute it.
 
@@ -45,7 +47,8 @@ def run_fixed(
     ----------
     net : FixedPointNetwork
     codes : int array [B, n_input] (held for every step) or [T, B, n_input]
-        Input codes, 0 .. ``net.encoder.max_code``.
+        Input codes, 0 .. ``net.encoder.max_code``. An h5py dataset or a numpy memmap [T, B,
+        n_input] is read block by block.
     steps : int or None
         Steps of held codes; default ``net.steps``.
     record : subset of {"spikes", "u", "v", "v_pre"}
@@ -53,8 +56,8 @@ def run_fixed(
         has no u.
     timing : {"aligned", "lava"}
         ``aligned``: the logical axis, zero latency, T steps. ``lava``: hardware steps
-        1 .. T + max_latency; every layer sees its source one step later; states start at
-        ``start_v``.
+        1 .. T + max_latency; a layer does its logical step t in hardware step t + its latency;
+        states start at ``start_v``.
     overflow : {"wrap", "saturate", "raise"}
         ``wrap`` as Lava; ``saturate`` clips u to 24 bits; ``raise`` is ``wrap`` and an error if
         anything wrapped or clipped. Overflows are counted in every mode.
@@ -62,55 +65,61 @@ def run_fixed(
         Worker threads; default: the cores this process may use. Results do not depend on it.
     progress : callable (done, total) or None
         Called with samples done after each chunk, from the calling thread.
+    memory_bytes : int or None
+        Most memory that the run takes beside the codes, the network and what it returns; default:
+        what is fastest, some MB per thread.
 
     Returns
     -------
     Traces
         ``counts``, int64 [B]: ``<population>/spikes``; ``<population>/wraps``, neuron-steps in
-        which the synaptic input left 32 bits or u left 24 (for ``dlif``: |x| >= 2^17);
+        which the synaptic input left 32 bits, a convolution's sum or u left 24 (for ``dlif``:
+        |x| >= 2^17);
         ``<population>/clamps``, neuron-steps in which v was clipped;
         ``<synapse>/operations``, events times the non-zero weights they met.
 
     Raises
     ------
     ShapeError, RangeError
-        For codes that do not fit the network; RangeError for overflows under ``raise`` and, for
-        ``lava``, where a population has no start state.
+        For codes that do not fit the network; RangeError for overflows under ``raise``, for too
+        little memory and, for ``lava``, where a population has no start state.
     InputError
-        For an unknown option, or Lava timing of a network whose layers do not follow each other.
+        For an unknown option.
     """
     _check_options(timing, overflow, threads)
     quantities = checked_quantities(record)
-    stimulus = read_stimulus(
+    inputs = read_codes(
         codes, n_input=net.n_input, encoder=net.encoder, steps=net.steps, asked_steps=steps
     )
-    plan = plan_network(net)
-    if timing == "lava":
-        require_layered(net)
-    arrays = RunArrays.allocate(net, plan, stimulus, quantities, timing)
-    digest = _run_chunks(
+    plan = plan_run(net)
+    size = chunk_size(
         plan,
-        stimulus,
-        arrays,
-        max_code=net.encoder.max_code,
+        inputs,
         saturate=overflow == "saturate",
         threads=threads or available_threads(),
+        block=(_BLOCK_VALUES, _BLOCK_STEPS),
+        memory_bytes=memory_bytes,
+    )
+    records = RunRecords.allocate(
+        net, plan, (inputs.steps, inputs.batch), quantities, lava=timing == "lava"
+    )
+    digest = _run_chunks(
+        plan,
+        inputs,
+        records,
+        size,
+        max_code=net.encoder.max_code,
+        saturate=overflow == "saturate",
         progress=progress,
     )
     if overflow == "raise":
-        _refuse_overflows(plan, arrays)
+        _refuse_overflows(plan, records)
     quantity = readout_quantity(net.readout)
-    meta = run_meta(
-        net,
-        backend="fixed",
-        timing=timing,
-        steps=stimulus.steps,
-        digest=digest,
-    )
+    meta = run_meta(net, backend="fixed", timing=timing, steps=inputs.steps, digest=digest)
     return Traces(
-        output=arrays.records[f"{net.readout.population}/{quantity}"],
-        records=_asked_records(arrays, quantities),
-        counts=arrays.counts(plan),
+        output=records.records[f"{net.readout.population}/{quantity}"],
+        records=_asked_records(records, quantities),
+        counts=records.counts,
         meta={**meta, "overflow": overflow},
     )
 
@@ -125,48 +134,45 @@ def _check_options(timing: str, overflow: str, threads: int | None) -> None:
 
 
 def _run_chunks(
-    plan: tuple[PlannedPopulation, ...],
-    stimulus: Stimulus,
-    arrays: RunArrays,
+    plan: RunPlan,
+    codes: Codes,
+    records: RunRecords,
+    size: ChunkSize,
     *,
     max_code: int,
     saturate: bool,
-    threads: int,
     progress: Progress | None,
 ) -> str:
     """Run all samples in chunks on a pool of threads; return the hash of the input.
 
     The kernels, and the hash, release the interpreter lock.
     """
-    block_steps = min(arrays.hardware_steps, _BLOCK_STEPS)
-    widest = max(p.size for p in plan)
-    chunk = max(1, _BLOCK_VALUES // (widest * block_steps))
-    chunk = min(chunk, -(-stimulus.batch // threads))
-    starts = range(0, stimulus.batch, chunk)
+    starts = range(0, codes.batch, size.samples)
 
     def run(first: int) -> int:
-        last = min(first + chunk, stimulus.batch)
-        chunk_run = ChunkRun(
-            plan, stimulus, arrays, first, last, max_code=max_code, saturate=saturate
-        )
-        chunk_run.run(block_steps)
+        last = min(first + size.samples, codes.batch)
+        ChunkRun(
+            plan, codes, records, first, last,
+            block_steps=min(size.steps, records.hardware_steps), max_code=max_code,
+            saturate=saturate,
+        ).run()  # fmt: skip
         return last - first
 
     done = 0
-    if threads == 1 or len(starts) == 1:
+    if size.threads == 1 or len(starts) == 1:
         for first in starts:
             done += run(first)
             if progress:
-                progress(done, stimulus.batch)
-        return input_hash(stimulus.codes, max_code)
-    with ThreadPoolExecutor(threads) as pool:
-        digest = pool.submit(input_hash, stimulus.codes, max_code)
+                progress(done, codes.batch)
+        return codes.digest()
+    with ThreadPoolExecutor(size.threads) as pool:
+        digest = pool.submit(codes.digest)
         chunks = [pool.submit(run, first) for first in starts]
         try:
             for future in as_completed(chunks):
                 done += future.result()
                 if progress:
-                    progress(done, stimulus.batch)
+                    progress(done, codes.batch)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -180,10 +186,10 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
-def _refuse_overflows(plan: tuple[PlannedPopulation, ...], arrays: RunArrays) -> None:
+def _refuse_overflows(plan: RunPlan, records: RunRecords) -> None:
     found = []
-    for p in plan:
-        wraps, clamps = arrays.overflows[p.name].sum(axis=0)
+    for p in plan.populations:
+        wraps, clamps = (int(records.counts[f"{p.name}/{c}"].sum()) for c in ("wraps", "clamps"))
         if wraps or clamps:
             found.append(f"population {p.name}: {wraps} wraps, {clamps} clamps (neuron-steps)")
     if found:
@@ -193,5 +199,7 @@ def _refuse_overflows(plan: tuple[PlannedPopulation, ...], arrays: RunArrays) ->
         )
 
 
-def _asked_records(arrays: RunArrays, quantities: tuple[Quantity, ...]) -> dict[str, NDArray[Any]]:
-    return {k: v for k, v in arrays.records.items() if k.rsplit("/", 1)[1] in quantities}
+def _asked_records(
+    records: RunRecords, quantities: tuple[Quantity, ...]
+) -> dict[str, NDArray[Any]]:
+    return {k: v for k, v in records.records.items() if k.rsplit("/", 1)[1] in quantities}

@@ -66,7 +66,7 @@ def read_stimulus(
         If nobody says for how many steps codes are held.
     """
     array = np.asarray(codes)
-    run_steps = _run_steps("codes", array, n_input, steps, asked_steps)
+    run_steps = checked_steps("codes", array, n_input, steps, asked_steps)
     return Stimulus(_checked_codes(array, encoder.max_code), run_steps)
 
 
@@ -129,15 +129,15 @@ def read_float_stimulus(
             array, n_input=n_input, encoder=encoder, steps=steps, asked_steps=asked_steps
         )
         return FloatStimulus(codes.codes, codes.steps, encoder)
-    run_steps = _run_steps("values", array, n_input, steps, asked_steps)
+    run_steps = checked_steps("values", array, n_input, steps, asked_steps)
     if not np.isfinite(array).all():
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise RangeError(f"values: {array[at]} at index {list(at)}; input values must be finite")
     return FloatStimulus(array, run_steps, None)
 
 
-def _run_steps(
-    what: str, array: NDArray[Any], n_input: int, steps: int | None, asked_steps: int | None
+def checked_steps(
+    what: str, array: Any, n_input: int, steps: int | None, asked_steps: int | None
 ) -> int:
     """Return the steps of a run; raise where the shape does not fit."""
     if asked_steps is not None and not isinstance(asked_steps, (int, np.integer)):

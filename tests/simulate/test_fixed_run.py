@@ -223,14 +223,18 @@ def test_parameters_without_a_rule_are_refused(field, value):
         run_fixed(net, codes)
 
 
-def test_lava_timing_refuses_layers_that_do_not_follow_each_other():
+def test_a_skip_path_on_lavas_clock_is_the_logical_one_shifted():
     net, codes = network_and_codes(12, layers=2, readout=False)
     last = net.populations[-1]
-    skip = FixedSynapse("skip", INPUT, last.name, np.zeros((last.size, net.n_input)), 0, "mixed")
+    rng = np.random.default_rng(3)
+    weight = rng.integers(-100, 100, (last.size, net.n_input)) * 2
+    skip = FixedSynapse("skip", INPUT, last.name, weight, 0, "mixed", delay=3)
     net = replace(net, synapses=(*net.synapses, skip))
-    run_fixed(net, codes)
-    with pytest.raises(InputError, match="synapse skip"):
-        run_fixed(net, codes, timing="lava")
+    aligned = run_fixed(net, codes, record=QUANTITIES)
+    lava = run_fixed(net, codes, record=QUANTITIES, timing="lava")
+    for key, values in aligned.records.items():
+        latency = net.population(key.rsplit("/", 1)[0]).latency
+        np.testing.assert_array_equal(lava.records[key][latency : latency + net.steps], values)
 
 
 def test_lava_timing_refuses_a_population_without_a_start_state():

@@ -1,0 +1,200 @@
+"""Compiled synapses: stretches of weights are added for each event, so silence costs nothing.
+
+Kernels work on one block: some samples times some steps, sample-major ``[B, T, ...]``. What was
+sent stands in rows of steps, with the last steps of the block before in front of the block's own,
+so that a delay is an earlier row. Sums are int32 and wrap as Lava's do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurodeploy.simulate.compiling import compiled, inlined, trailing_zeros
+from neurodeploy.simulate.lanes import LANES, MASK_ALIGNMENT, add_four, add_two, event_bits
+
+_LANES = np.int64(LANES)
+_ONE = np.uint64(1)
+#: Type of the tables of ``Segments``.
+TABLES = "Tuple((int32[::1], int32[:,::1], int32[::1], int32[::1]))"
+
+
+@inlined
+def add_fours(masks: Any, at: Any, width: Any, tables: Any, pool: Any, zero: Any, total: Any,
+              base: Any) -> None:  # fmt: skip
+    """Add what the events of one step send; up to four sources of one list at a time.
+
+    ``masks``, ``pool`` and ``total`` are 1-D; the step's mask starts at ``at``, its sums at
+    ``base``. Zeros stand in for missing sources: no branch to mispredict.
+    """
+    first, table, lists, offsets = tables
+    for block in range(0, width, MASK_ALIGNMENT):
+        bits = event_bits(masks, at + block)
+        while bits != 0:
+            j = block + np.int64(trailing_zeros(bits))
+            bits &= bits - _ONE
+            shared = lists[j]
+            p, q, r, s = np.int64(offsets[j]), zero, zero, zero
+            # The next bit, or the same source again where there is none.
+            j = block + np.int64(trailing_zeros(bits)) if bits != 0 else j
+            if bits != 0 and lists[j] == shared:
+                bits &= bits - _ONE
+                q = np.int64(offsets[j])
+                j = block + np.int64(trailing_zeros(bits)) if bits != 0 else j
+                if bits != 0 and lists[j] == shared:
+                    bits &= bits - _ONE
+                    r = np.int64(offsets[j])
+                    j = block + np.int64(trailing_zeros(bits)) if bits != 0 else j
+                    if bits != 0 and lists[j] == shared:
+                        bits &= bits - _ONE
+                        s = np.int64(offsets[j])
+            for k in range(first[shared], first[shared + 1]):
+                i = base + np.int64(table[k, 0])
+                w = np.int64(table[k, 2])
+                for _ in range(table[k, 1]):
+                    add_four(total, i, pool, p + w, q + w, r + w, s + w)
+                    i += _LANES
+                    w += _LANES
+
+
+@inlined
+def add_pairs(masks: Any, at: Any, width: Any, tables: Any, pool: Any, zero: Any, total: Any,
+              base: Any) -> None:  # fmt: skip
+    """Do the same, two at a time: for few sources to a list."""
+    first, table, lists, offsets = tables
+    for block in range(0, width, MASK_ALIGNMENT):
+        bits = event_bits(masks, at + block)
+        while bits != 0:
+            j = block + np.int64(trailing_zeros(bits))
+            bits &= bits - _ONE
+            shared = lists[j]
+            p, q = np.int64(offsets[j]), zero
+            if bits != 0:
+                j = block + np.int64(trailing_zeros(bits))
+                if lists[j] == shared:
+                    bits &= bits - _ONE
+                    q = np.int64(offsets[j])
+            for k in range(first[shared], first[shared + 1]):
+                i = base + np.int64(table[k, 0])
+                w = np.int64(table[k, 2])
+                for _ in range(table[k, 1]):
+                    add_two(total, i, pool, p + w, q + w)
+                    i += _LANES
+                    w += _LANES
+
+
+@compiled(
+    f"void(uint8[:,:,::1], int64, {TABLES}, int16[::1], int64, int32, boolean, int32[:,:,::1],"
+    "int32[:,:,::1])",
+    f"void(uint8[:,:,::1], int64, {TABLES}, int32[::1], int64, int32, boolean, int32[:,:,::1],"
+    "int32[:,:,::1])",
+)
+def add_spikes(
+    masks: Any, row: Any, tables: Any, pool: Any, zero: Any, right_shift: Any, shared: Any,
+    start: Any, a: Any,
+) -> None:  # fmt: skip
+    """Add one synapse's sums over spikes to ``a``.
+
+    Parameters
+    ----------
+    masks : uint8 [B, rows, n_in padded to MASK_ALIGNMENT]
+        1 where the source sent.
+    row : int
+        Row of ``masks`` that is felt in the block's first step.
+    tables, pool, zero
+        Of the synapse's ``Segments``.
+    right_shift : int32
+        Minus the exponent where it is negative: the sum is floored. Else 0.
+    shared : bool
+        Whether many sources have one list.
+    start : int32 [B, 1, n_out padded], or empty
+        What ``a`` holds before, the same at every step; if empty, ``a`` is added to.
+    a : int32 [B, T, n_out padded]
+        Synaptic input, changed in place; wraps at 32 bits.
+    """
+    rows, width, size = masks.shape[1], masks.shape[2], a.shape[2]
+    flat_masks, flat_a = masks.reshape(-1), a.reshape(-1)
+    scratch = np.zeros(size, np.int32)
+    for b in range(a.shape[0]):
+        for t in range(a.shape[1]):
+            target = a[b, t]
+            if start.size:
+                first = start[b, 0]
+                for i in range(size):
+                    target[i] = first[i]
+            at, base = (b * rows + row + t) * width, (b * a.shape[1] + t) * size
+            if right_shift == 0:
+                if shared:
+                    add_fours(flat_masks, at, width, tables, pool, zero, flat_a, base)
+                else:
+                    add_pairs(flat_masks, at, width, tables, pool, zero, flat_a, base)
+                continue
+            add_fours(flat_masks, at, width, tables, pool, zero, scratch, 0)
+            for i in range(size):
+                target[i] = np.int32(target[i] + np.int32(scratch[i] >> right_shift))
+                scratch[i] = 0
+
+
+@compiled(
+    f"void(int32[:,:,::1], int64, {TABLES}, int16[::1], int32, int32[:,:,::1])",
+    f"void(int32[:,:,::1], int64, {TABLES}, int32[::1], int32, int32[:,:,::1])",
+)
+def add_payloads(payloads: Any, row: Any, tables: Any, pool: Any, right_shift: Any, a: Any) -> None:
+    """Add one synapse's sums over graded payloads, int32 [B, rows, n_in], to ``a``."""
+    first, table, lists, offsets = tables
+    scratch = np.zeros(a.shape[2], np.int32)
+    for b in range(a.shape[0]):
+        for t in range(a.shape[1]):
+            sent = payloads[b, row + t]
+            for j in range(sent.size):
+                payload = sent[j]
+                if payload == 0:
+                    continue
+                for k in range(first[lists[j]], first[lists[j] + 1]):
+                    begin, place = table[k, 0], offsets[j] + table[k, 2]
+                    total = scratch[begin : begin + table[k, 3]]
+                    weight = pool[place : place + table[k, 3]]
+                    for i in range(total.size):
+                        total[i] = np.int32(total[i] + np.int32(payload * weight[i]))
+            target = a[b, t]
+            for i in range(target.size):
+                target[i] = np.int32(target[i] + np.int32(scratch[i] >> right_shift))
+                scratch[i] = 0
+
+
+@compiled(
+    "void(uint8[:,:,::1], int64, int64, int64, int64, uint8[:,:,::1], int64[:,::1])",
+    "void(uint16[:,:,::1], int64, int64, int64, int64, uint8[:,:,::1], int64[:,::1])",
+)
+def mark_codes(
+    codes: Any, first_step: Any, first_sample: Any, steps: Any, row: Any, masks: Any, sent: Any
+) -> None:
+    """Mark the codes of one block that are not zero.
+
+    Parameters
+    ----------
+    codes : uint8 or uint16 [T, B, n]
+    first_step, first_sample, steps : int
+        Where the block begins, and its length.
+    row : int
+        Row of ``masks`` for the first step.
+    masks : uint8 [B, at least row + T, n padded]
+        Receives 0 or 1.
+    sent : int64 [B, n]
+        Added to: events of each input.
+    """
+    batch, n = sent.shape
+    counted = np.zeros((batch, n), np.int32)
+    # Steps outside: codes of neighbouring samples lie side by side in memory.
+    for t in range(steps):
+        for b in range(batch):
+            source = codes[first_step + t, first_sample + b]
+            mask, here = masks[b, row + t], counted[b]
+            for j in range(n):
+                event = source[j] != 0
+                mask[j] = event
+                here[j] = np.int32(here[j] + np.int32(event))
+    for b in range(batch):
+        for j in range(n):
+            sent[b, j] += counted[b, j]

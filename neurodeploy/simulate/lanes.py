@@ -1,0 +1,101 @@
+"""Vector instructions of the compiled kernels: sixteen 32-bit lanes at a time, whatever the length.
+
+A compiler's own vector loop ends in a slow remainder, which is most of the work where rows hold a
+few dozen values. Here rows are padded with zeros to whole vectors, and each operation is written
+in LLVM's vector types, so that it becomes the widest instructions of the processor at hand.
+
+Arrays are 1-D, places are int64, and nothing checks bounds: callers do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+#: Values per vector; rows of weights and of synaptic input are padded to a multiple of it.
+LANES = 16
+#: Rows of masks are padded to a multiple of this.
+MASK_ALIGNMENT = 64
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return cgutils.gep(builder, data, place)
+
+
+def _load(builder: Any, pointer: Any, element: Any, count: int) -> Any:
+    vector = ir.VectorType(element, count)
+    return builder.load(
+        builder.bitcast(pointer, vector.as_pointer()), align=element.width // 8, typ=vector
+    )
+
+
+def _load_wide(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
+    """Load LANES integers as 32-bit ones."""
+    wide = ir.IntType(32)
+    element = ir.IntType(kind.dtype.bitwidth)
+    values = _load(builder, _pointer(context, builder, kind, array, place), element, LANES)
+    if element.width == wide.width:
+        return values
+    return builder.sext(values, ir.VectorType(wide, LANES))
+
+
+def _event_bits(typing_context: Any, masks: Any, place: Any) -> Any:
+    """Return which of the 64 bytes from ``place`` on are not zero, lowest bit first."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte = ir.IntType(8)
+        pointer = _pointer(context, builder, signature.args[0], *arguments)
+        values = _load(builder, pointer, byte, MASK_ALIGNMENT)
+        zeros = ir.Constant(ir.VectorType(byte, MASK_ALIGNMENT), None)
+        return builder.bitcast(builder.icmp_unsigned("!=", values, zeros), ir.IntType(64))
+
+    return types.uint64(masks, place), generate
+
+
+event_bits: Any = intrinsic(_event_bits)
+
+
+def _make_add(rows: int) -> Any:
+    """Return an intrinsic that adds the vectors at ``rows`` places of a pool to ``total``."""
+
+    def add(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        total, place, pool, *places = arguments
+        element = ir.IntType(32)
+        pointer = _pointer(context, builder, signature.args[0], total, place)
+        parts = [_load(builder, pointer, element, LANES)]
+        parts += [_load_wide(context, builder, signature.args[2], pool, p) for p in places]
+        while len(parts) > 1:  # as a tree: sums of one level do not wait for each other
+            pairs = [builder.add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=False)]
+            parts = pairs + (parts[-1:] if len(parts) % 2 else [])
+        vector = ir.VectorType(element, LANES)
+        builder.store(parts[0], builder.bitcast(pointer, vector.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    if rows == 1:
+
+        def one(typing_context: Any, total: Any, place: Any, pool: Any, a: Any) -> Any:
+            return types.void(total, place, pool, a), add
+
+        return intrinsic(one)
+    if rows == 2:
+
+        def two(typing_context: Any, total: Any, place: Any, pool: Any, a: Any, b: Any) -> Any:
+            return types.void(total, place, pool, a, b), add
+
+        return intrinsic(two)
+
+    def four(
+        typing_context: Any, total: Any, place: Any, pool: Any, a: Any, b: Any, c: Any, d: Any
+    ) -> Any:
+        return types.void(total, place, pool, a, b, c, d), add
+
+    return intrinsic(four)
+
+
+add_one: Any = _make_add(1)
+add_two: Any = _make_add(2)
+add_four: Any = _make_add(4)

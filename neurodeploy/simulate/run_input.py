@@ -1,0 +1,196 @@
+"""The synaptic input of one population over a block of steps, int32 where that is exact.
+
+What does not change from step to step (held codes, the always-on line) is summed once per chunk.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.network.connections import ALWAYS_ON, INPUT
+from neurodeploy.simulate import event_kernels, int64_kernels
+from neurodeploy.simulate.planned_synapse import PlannedSlot, PlannedSynapse
+from neurodeploy.simulate.run_plan import PlannedPopulation
+from neurodeploy.simulate.run_sources import Sources
+
+_LIMIT_32 = 2**31 - 1
+#: Sums of a convolution that its 24 bits hold.
+_LIMIT_24 = 2**23 - 1
+#: Sources with one list of stretches from which on it pays to look for four at a time.
+_MANY = 12
+_NOTHING: NDArray[np.int32] = np.empty((0, 0, 0), np.int32)
+
+
+class NarrowInput(NamedTuple):
+    """int32 [B, T, room], or [B, 1, room] where it is the same at every step."""
+
+    a: NDArray[np.int32]
+
+
+class WideInput(NamedTuple):
+    """int64 [B, T, room], and where a partial sum left its width, uint8."""
+
+    sums: tuple[NDArray[np.int64], NDArray[np.uint8]]
+
+
+class _Part(NamedTuple):
+    """One slot of one synapse."""
+
+    synapse: PlannedSynapse
+    slot: PlannedSlot
+
+
+class PopulationInput:
+    """Input of ``plan``'s population for the samples of a chunk.
+
+    Parameters
+    ----------
+    plan : PlannedPopulation
+    sources : Sources
+        What was sent.
+    max_code : int
+        Largest code that the encoder makes.
+    saturate : bool
+        Clip at 32 bits instead of wrapping; int64 kernels only.
+    """
+
+    def __init__(
+        self, plan: PlannedPopulation, sources: Sources, max_code: int, saturate: bool
+    ) -> None:
+        self._plan = plan
+        self._sources = sources
+        self._saturate = saturate
+        parts = [_Part(synapse, slot) for synapse in plan.synapses for slot in synapse.slots]
+        self._steady = [p for p in parts if self._is_steady(p.synapse)]
+        self._eventful = [p for p in parts if not self._is_steady(p.synapse)]
+        self._event_bound = 0
+        total = 0
+        fits = not saturate and plan.limit >= 0
+        for synapse, slot in parts:
+            largest = max_code if synapse.graded and synapse.source == INPUT else 1
+            total += max(slot.bound, slot.raw_bound) * largest
+            fits &= not synapse.is_conv or slot.raw_bound * largest <= _LIMIT_24
+            if not self._is_steady(synapse):
+                self._event_bound += slot.bound * largest
+        self._may_be_narrow = fits and total <= _LIMIT_32
+        self._constant: tuple[list[int], NDArray[np.int32]] | None = None
+        self._steady_bound = 0
+
+    @property
+    def loop(self) -> tuple[PlannedSynapse, PlannedSlot] | None:
+        """The one slot by which the population's own spikes return, if there is just one."""
+        own = [p for p in self._eventful if p.synapse.source == self._plan.name]
+        return own[0] if len(own) == 1 else None
+
+    def narrow(self, t: int) -> bool:
+        """Whether the int32 kernels are exact in the block that holds step ``t``."""
+        if not self._may_be_narrow:
+            return False
+        self._steady_sums(t)
+        return self._steady_bound + self._event_bound <= self._plan.limit
+
+    def over(
+        self, t: int, end: int, scratch: NDArray[np.int32], *, without_loop: bool
+    ) -> NarrowInput:
+        """Return the input of the logical steps ``t`` .. ``end - 1`` where that is narrow.
+
+        Parameters
+        ----------
+        t, end : int
+            Steps of the sources' present block.
+        scratch : int32
+            1-D, large enough; holds the result.
+        without_loop : bool
+            Leave out what the population itself sends, and return a row for each step.
+        """
+        constant = self._steady_sums(t)
+        active = [p for p in self._eventful if self._is_active(p, t, end)]
+        if without_loop:
+            active = [p for p in active if p.synapse.source != self._plan.name]
+        elif not active:
+            return NarrowInput(constant)
+        shape = (self._sources.samples, end - t, self._plan.room)
+        a = scratch[: shape[0] * shape[1] * shape[2]].reshape(shape)
+        start = constant
+        if not active:
+            a[:] = constant
+        for synapse, slot in active:
+            s = slot.segments
+            row = self._sources.row(synapse.source, t - slot.delay)
+            if synapse.source == INPUT and synapse.graded:
+                if start.size:
+                    a[:] = start
+                event_kernels.add_payloads(
+                    self._sources.payloads, row, s.arrays, s.pool, synapse.right_shift, a
+                )
+            else:
+                event_kernels.add_spikes(
+                    self._sources.masks(synapse.source), row, s.arrays, s.pool, s.zero,
+                    synapse.right_shift, s.shares >= _MANY, start, a,
+                )  # fmt: skip
+            start = _NOTHING
+        return NarrowInput(a)
+
+    def exactly_over(self, t: int, end: int) -> WideInput:
+        """Return the input of the logical steps ``t`` .. ``end - 1``, whatever it is."""
+        shape = (self._sources.samples, end - t, self._plan.room)
+        sums = np.zeros(shape, np.int64), np.zeros(shape, np.uint8)
+        for synapse in self._plan.synapses:
+            part = np.zeros(shape, np.int64)
+            for slot in synapse.slots:
+                if self._is_active(_Part(synapse, slot), t, end):
+                    s = slot.segments
+                    int64_kernels.add_exact(
+                        self._sent(synapse, slot, t, end), s.arrays, s.pool, s.left,
+                        synapse.exponent, synapse.is_conv, self._saturate, (part, sums[1]),
+                    )  # fmt: skip
+            int64_kernels.add_synapse(part, self._saturate, sums)
+        return WideInput(sums)
+
+    def _sent(
+        self, synapse: PlannedSynapse, slot: PlannedSlot, t: int, end: int
+    ) -> NDArray[np.int32]:
+        """Return what a slot receives over the block, int32 [B, end - t, n]."""
+        if self._is_steady(synapse):
+            return np.repeat(self._steady_payload(synapse), end - t, axis=1)
+        row = self._sources.row(synapse.source, t - slot.delay)
+        rows = slice(row, row + end - t)
+        if synapse.source == INPUT and synapse.graded:
+            return np.ascontiguousarray(self._sources.payloads[:, rows])
+        spikes = self._sources.masks(synapse.source)[:, rows, : synapse.fan_out.size]
+        return np.ascontiguousarray(spikes, np.int32)
+
+    def _is_steady(self, synapse: PlannedSynapse) -> bool:
+        held_input = synapse.source == INPUT and self._sources.held
+        return held_input or synapse.source == ALWAYS_ON
+
+    def _is_active(self, part: _Part, t: int, end: int) -> bool:
+        """Whether anything that was sent can be felt in steps ``t`` .. ``end - 1``."""
+        if part.synapse.source == ALWAYS_ON:
+            return True
+        if part.synapse.source == INPUT and t - part.slot.delay >= self._sources.steps:
+            return False
+        return end > part.slot.delay
+
+    def _steady_sums(self, t: int) -> NDArray[np.int32]:
+        """Return the steady part of the input, [B, 1, room], in the block that holds step ``t``."""
+        active = [i for i, p in enumerate(self._steady) if self._is_active(p, t, t + 1)]
+        if self._constant is None or self._constant[0] != active:
+            a = np.zeros((self._sources.samples, 1, self._plan.room), np.int32)
+            for synapse, slot in (self._steady[i] for i in active):
+                s = slot.segments
+                event_kernels.add_payloads(
+                    self._steady_payload(synapse), 0, s.arrays, s.pool, synapse.right_shift, a
+                )
+            self._constant = active, a
+            self._steady_bound = int(np.abs(a).max(initial=0))
+        return self._constant[1]
+
+    def _steady_payload(self, synapse: PlannedSynapse) -> NDArray[np.int32]:
+        if synapse.source == ALWAYS_ON:
+            return np.ones((self._sources.samples, 1, 1), np.int32)
+        codes = self._sources.held_codes
+        return (codes if synapse.graded else codes != 0).astype(np.int32)[:, None, :]
