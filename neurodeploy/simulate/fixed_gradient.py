@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any, Protocol
+
 import torch
 
-from neurodeploy.network.connections import INPUT
-from neurodeploy.network.fixed import (
-    ALIGN_BITS,
-    DECAY_BITS,
-    V_MAX,
-    FixedPointNetwork,
-    FixedSynapse,
-)
-from neurodeploy.simulate.fixed_plan import PlannedPopulation, PlannedSynapse, plan_network
-from neurodeploy.simulate.surrogate import SurrogateShape
-from neurodeploy.simulate.unrolled import (
-    LayerTrace,
-    Tensor,
-    UnrolledLayer,
-    UnrolledNetwork,
-    UnrolledSynapse,
-)
+from neurodeploy.errors import ShapeError
+from neurodeploy.network.fixed import FixedPointNetwork
+from neurodeploy.simulate.gradient_engine import CompiledGradient
+from neurodeploy.simulate.gradient_readout import ReadoutGradient
+from neurodeploy.simulate.spike_functions import Surrogate
+from neurodeploy.simulate.surrogate import SurrogateShape, check_surrogate
 
-_V_UNIT = float(2**ALIGN_BITS)
-_DECAY_UNIT = float(2**DECAY_BITS)
+Tensor = torch.Tensor
 
 
-class FixedGradient(UnrolledNetwork):
+class _Engine(Protocol):
+    """What computes raw scores and their gradient on one kind of device."""
+
+    def forward(self, codes: Tensor, readout: ReadoutGradient, keep: bool) -> tuple[Tensor, Any]:
+        """Return raw scores [B, classes] and what the way back needs."""
+
+    def backward(
+        self,
+        gradient: Tensor,
+        chunks: Any,
+        readout: ReadoutGradient,
+        surrogate: Surrogate,
+        like: Tensor,
+    ) -> Tensor:
+        """Return the gradient by the codes."""
+
+
+class FixedGradient:
     """Scores of a fixed-point network, differentiable with respect to its input codes.
 
-    Forward, every integer is carried exactly in float64. The scores are those of ``run_fixed``,
-    divided by the read-out's scale and, where they grow with them, by the steps, so that they
-    have the size of the float network's.
+    Forward, the integers are those of ``run_fixed`` in aligned timing. The scores are its
+    read-out, divided by the read-out's scale and, where they grow with them, by the steps, so that
+    they have the size of the float network's.
 
     Backward, floor, truncation and wrap have slope one, a clipped membrane slope zero, a spike
-    the surrogate slope at ``(v - theta) / theta``; the reset is detached and parameters are
-    frozen. A code that is sent as a spike (no payload) counts as if its payload were sent.
+    the surrogate slope at ``(v - theta) / theta`` (theta zero: one synaptic unit); the reset is
+    detached and parameters are frozen. A step in which a refractory neuron keeps v passes the
+    gradient on unchanged; a periodic reset ends it. A code that is sent as a spike (no payload)
+    counts as if its payload were sent. Every component runs over all steps at once, forward and
+    backward.
 
     Parameters
     ----------
@@ -45,9 +54,15 @@ class FixedGradient(UnrolledNetwork):
         Surrogate width, in thresholds.
     shape : {"triangle", "superspike", "rectangle"}
     device : str
-        Where to compute; float64 must be available there.
+        Where to compute. On the CPU by compiled kernels, elsewhere by torch, which needs float64
+        there.
     steps : int or None
-        Default ``net.steps``.
+        Steps of held codes; default ``net.steps``.
+
+    Raises
+    ------
+    RangeError
+        For a decay, gain or shift that the rules do not define.
     """
 
     def __init__(
@@ -59,186 +74,64 @@ class FixedGradient(UnrolledNetwork):
         device: str | torch.device = "cpu",
         steps: int | None = None,
     ) -> None:
-        on = torch.device(device)
-        super().__init__(
-            tuple(_layer(net, p, on) for p in plan_network(net)),
-            readout=net.readout,
-            n_input=net.n_input,
-            steps=net.steps if steps is None else steps,
-            encoder=net.encoder,
-            input_slope=1.0,
-            scale=net.population(net.readout.population).scale,
-            width=width,
-            shape=shape,
+        check_surrogate(width, shape)
+        self._net, self._width, self._shape = net, width, shape
+        self._steps = net.steps if steps is None else steps
+        self._engine: _Engine = CompiledGradient(net)
+
+    def scores(self, codes: Tensor, width: float | None = None) -> Tensor:
+        """Return logits of ``codes``, differentiable with respect to them.
+
+        Parameters
+        ----------
+        codes : Tensor [B, n_input] (held at every step) or [T, B, n_input]
+            Within 0 .. max_code. What is not whole is rounded; the gradient passes straight
+            through the rounding. It is computed in float64 if the codes are, else in float32.
+        width : float or None
+            Surrogate width in thresholds; default: that of the constructor.
+
+        Returns
+        -------
+        Tensor [B, classes], float64
+            The read-out, in membrane units, divided by the steps where it grows with them.
+
+        Raises
+        ------
+        ShapeError, RangeError
+            For codes that do not fit the network, or are too short for the read-out's window.
+        """
+        used = self._width if width is None else width
+        check_surrogate(used, self._shape)
+        n = self._net.n_input
+        if codes.ndim not in (2, 3) or codes.shape[-1] != n or 0 in codes.shape[:-1]:
+            raise ShapeError(
+                f"codes: shape {tuple(codes.shape)}; gradients need held codes [B, {n}] or a "
+                f"sequence [T, B, {n}], with at least one sample and one step"
+            )
+        steps = codes.shape[0] if codes.ndim == 3 else self._steps
+        scale = self._net.population(self._net.readout.population).scale
+        readout = ReadoutGradient(self._net.readout, steps, scale)
+        raw: Tensor = _RawScores.apply(  # type: ignore[no-untyped-call]
+            codes, self._engine, readout, Surrogate(used, self._shape)
         )
+        return raw / readout.unit
 
 
-def _layer(net: FixedPointNetwork, plan: PlannedPopulation, device: torch.device) -> UnrolledLayer:
-    synapses = tuple(
-        _FixedSynapse(synapse, planned, net.encoder.max_code, device)
-        for synapse, planned in zip(net.synapses_into(plan.name), plan.synapses, strict=True)
-    )
-    if plan.population.kind == "dlif":
-        return _DlifLayer(plan, synapses, device)
-    return _LifLayer(plan, synapses, device)
+class _RawScores(torch.autograd.Function):
+    """An engine's forward pass with its hand-written way back."""
 
+    @staticmethod
+    def forward(
+        ctx: Any, codes: Tensor, engine: _Engine, readout: ReadoutGradient, surrogate: Surrogate
+    ) -> Tensor:
+        scores, chunks = engine.forward(codes, readout, ctx.needs_input_grad[0])
+        ctx.engine, ctx.readout, ctx.surrogate, ctx.chunks = engine, readout, surrogate, chunks
+        # Of the codes only shape and type are needed, not their values.
+        ctx.like = torch.empty(1, dtype=codes.dtype, device=codes.device).expand(codes.shape)
+        return scores
 
-def _wrap_32(x: Tensor) -> Tensor:
-    """Reduce whole numbers to 32 bits."""
-    return x - 2.0**32 * torch.floor((x + 2.0**31) / 2.0**32)
-
-
-def _wrap_24_once(x: Tensor) -> Tensor:
-    """W24: one wrap into (-2^23, 2^23]; what is further out stays outside."""
-    x = torch.where(x > 2.0**23, x - 2.0**24, x)
-    return torch.where(x <= -(2.0**23), x + 2.0**24, x)
-
-
-def _within(x: Tensor, limit: float) -> bool:
-    """Return whether every |x| is below ``limit``, so that no wrap can occur."""
-    low, high = x.aminmax()
-    return bool(low > -limit) and bool(high < limit)
-
-
-class _FixedSynapse(UnrolledSynapse):
-    """Sums with wrap at 32 bits and the floor of the shift."""
-
-    def __init__(
-        self, synapse: FixedSynapse, plan: PlannedSynapse, max_code: int, device: torch.device
-    ) -> None:
-        self.source = synapse.source
-        weight = torch.tensor(synapse.weight, dtype=torch.float64, device=device)
-        self._factor = 2.0**synapse.weight_exp
-        self.slope = weight * self._factor
-        self._as_spikes = plan.source == INPUT and not plan.graded
-        payload = max_code if plan.source == INPUT and plan.graded else 1
-        self._may_wrap = max(plan.bound, plan.raw_bound) * payload >= 2**31
-        # A left shift is exact on the weights; a right shift acts on the sum.
-        self._shifted_rows = self.slope.T.contiguous() if self._factor >= 1 else None
-        self._rows = weight.T.contiguous()
-
-    def sums(self, sent: Tensor) -> Tensor:
-        """Return the shifted sums, whole numbers within 32 bits."""
-        if self._as_spikes:
-            sent = (sent != 0).to(sent.dtype)
-        if not self._may_wrap and self._shifted_rows is not None:
-            return sent @ self._shifted_rows
-        total = sent @ self._rows
-        if self._may_wrap:
-            total = _wrap_32(_wrap_32(total) * self._factor)
-        else:
-            total.mul_(self._factor)
-        return total.floor_() if self._factor < 1 else total
-
-
-class _FixedLayer(UnrolledLayer):
-    """What both kinds share: the membrane."""
-
-    _in_32_bits = True
-
-    def __init__(
-        self,
-        plan: PlannedPopulation,
-        synapses: tuple[_FixedSynapse, ...],
-        device: torch.device,
-    ) -> None:
-        self.name, self.synapses = plan.name, synapses
-        self._plan = plan
-        self._device = device
-        self.threshold = self._tensor(plan.threshold)
-        # A threshold of zero has no unit of its own; one synaptic unit stands in.
-        self.unit = self.threshold.abs().clamp(min=_V_UNIT)
-        self.keep = self._tensor(plan.keep_v) / _DECAY_UNIT
-        self._leaks = bool((plan.keep_v != 4096).any())
-        self._can_fire = bool((plan.threshold < V_MAX).any())
-        self._v_init = self._tensor(plan.population.v_init)
-        self._bias = self._tensor(plan.bias)
-        self.v_reset = torch.zeros_like(self._v_init)
-
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64, device=self._device)
-
-    def _membrane(self, drive: Tensor, steps: int) -> LayerTrace:
-        """Run v on what is added per step, whole numbers [T or 1, B, N] in units of v."""
-        shape = (steps, *drive.shape[1:])
-        v_pre = drive.new_empty(shape)
-        v = self._v_init.expand(shape[1:])
-        # Lava holds the sum in 32 bits; only a u far outside its 24 can leave them.
-        may_wrap = self._in_32_bits and not _within(drive, 2.0**30)
-        for t in range(steps):
-            # keep and v have 12 and 23 bits, so the product is exact.
-            full = torch.mul(v, self.keep, out=v_pre[t])
-            if self._leaks:
-                full.trunc_()
-            full.add_(drive[t if drive.shape[0] > 1 else 0])
-            if may_wrap:
-                full.copy_(_wrap_32(full))
-            v = full.clamp_(-V_MAX, V_MAX)
-            if self._can_fire:
-                v = torch.where(v > self.threshold, self.v_reset, v)
-        spikes = torch.gt(v_pre, self.threshold).to(drive.dtype) if self._can_fire else None
-        passes = None if _within(v_pre, V_MAX) else (v_pre.abs() < V_MAX).to(drive.dtype)
-        return LayerTrace(v_pre, spikes, passes)
-
-
-class _LifLayer(_FixedLayer):
-    """u, then v."""
-
-    def __init__(
-        self,
-        plan: PlannedPopulation,
-        synapses: tuple[_FixedSynapse, ...],
-        device: torch.device,
-    ) -> None:
-        super().__init__(plan, synapses, device)
-        self._keep_u = self._tensor(plan.keep_u) / _DECAY_UNIT
-        self._remembers = bool((plan.keep_u != 0).any())
-        self._u_init = self._tensor(plan.population.u_init)
-
-    def run(self, current: Tensor, steps: int) -> LayerTrace:
-        """Run on the summed synaptic input."""
-        if _within(current, 2.0**17):
-            pushed = current.mul_(_V_UNIT)
-            u = self._current(pushed, steps) if self._remembers else pushed
-        else:
-            pushed = _wrap_32(_wrap_32(current) * _V_UNIT)
-            u = self._current(pushed, steps) if self._remembers else _wrap_24_once(pushed)
-        return self._membrane(u.add_(self._bias), steps)
-
-    def _current(self, pushed: Tensor, steps: int) -> Tensor:
-        u = self._u_init.expand(pushed.shape[1:])
-        trace = pushed.new_empty((steps, *pushed.shape[1:]))
-        for t in range(steps):
-            kept = torch.trunc(u * self._keep_u)
-            u = _wrap_24_once(_wrap_32(kept.add_(pushed[t if pushed.shape[0] > 1 else 0])))
-            trace[t] = u
-        return trace
-
-    def by_current(self, by_drive: Tensor) -> Tensor:
-        """Backward through u: one decay per step, and the alignment by 2^6."""
-        if self._remembers:
-            for t in range(by_drive.shape[0] - 2, -1, -1):
-                by_drive[t].addcmul_(self._keep_u, by_drive[t + 1])
-        return by_drive.mul_(_V_UNIT)
-
-
-class _DlifLayer(_FixedLayer):
-    """The input times the gain of the step, one floor; no u. Its sum is int64."""
-
-    _in_32_bits = False
-
-    def run(self, current: Tensor, steps: int) -> LayerTrace:
-        """Run on the summed synaptic input."""
-        if not _within(current, 2.0**31):
-            current = _wrap_32(current)
-        x = current.add_(self._bias) * self._gain(steps)
-        return self._membrane(x.floor_().mul_(_V_UNIT), steps)
-
-    def by_current(self, by_drive: Tensor) -> Tensor:
-        """Backward through the gain and the alignment by 2^6."""
-        return by_drive.mul_(self._gain(by_drive.shape[0]) * _V_UNIT)
-
-    def _gain(self, steps: int) -> Tensor:
-        """Return the factor of each step, [T, 1, 1]; exact: a mantissa times a power of two."""
-        gain = self._tensor(self._plan.gain(0, steps)) * 2.0**-self._plan.population.gain_shift
-        return gain[:, None, None]
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        found = ctx.engine.backward(gradient, ctx.chunks, ctx.readout, ctx.surrogate, ctx.like)
+        return found, None, None, None

@@ -1,0 +1,293 @@
+"""One component of a network over all steps, forward in integers and backward in real numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neurodeploy.network.registers import DECAY_BITS
+from neurodeploy.simulate import gradient_neurons, gradient_recurrence
+from neurodeploy.simulate.fixed_components import Component, NeuronRule, Slot, compressed
+from neurodeploy.simulate.gradient_synapses import Orders, Sent, SlotSum, always_on, slot_sum
+from neurodeploy.simulate.spike_functions import Surrogate
+
+Tensor = torch.Tensor
+_SHAPES = {
+    "triangle": gradient_neurons.TRIANGLE,
+    "rectangle": gradient_neurons.RECTANGLE,
+    "superspike": gradient_neurons.SUPERSPIKE,
+}
+
+
+class Marks(NamedTuple):
+    """What a component did: marks int32 and spikes uint8, [B, T, N]."""
+
+    marks: NDArray[np.int32]
+    masks: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inner:
+    """The weights between a component's own populations, as ``gradient_recurrence`` takes them."""
+
+    table: NDArray[np.int64]
+    dense: NDArray[np.int32]
+    dense_slopes: NDArray[np.float64]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    weights: NDArray[np.int32]
+    slopes: NDArray[np.float64]
+
+
+class ComponentRun:
+    """A component ready to run on any batch.
+
+    Parameters
+    ----------
+    component : Component
+    largest : mapping of source to int
+        Largest payload, where it may be above 1.
+    orders : Orders
+        In which order every population's values are kept.
+    """
+
+    def __init__(self, component: Component, largest: Mapping[str, int], orders: Orders) -> None:
+        self.rules = component.rules
+        self.names = component.names
+        sizes = [rule.size for rule in self.rules]
+        self._bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self._inputs: dict[str, list[SlotSum]] = {name: [] for name in self.names}
+        self._constant: dict[str, NDArray[np.int32]] = {}
+        for rule in self.rules:
+            into = tuple(s for s in component.inputs if s.target == rule.name)
+            self._constant[rule.name] = always_on(into, rule.size, orders)
+            fed = [s for s in into if s.source in orders.sources]
+            self._inputs[rule.name] = [slot_sum(s, largest, orders) for s in fed]
+        self._places = [orders.places(rule.name, rule.size) for rule in self.rules]
+        self._inner = _inner(component, orders) if component.loops else None
+        self._kinds = np.array([_kind(rule) for rule in self.rules], np.int64)
+        self._reals: dict[Any, tuple[Any, Any]] = {}
+
+    def slice(self, name: str) -> slice:
+        """Return where a population stands among the component's neurons."""
+        i = self.names.index(name)
+        return slice(int(self._bounds[i]), int(self._bounds[i + 1]))
+
+    def forward(self, sent: Mapping[str, Sent], batch: int, steps: int) -> Marks:
+        """Run all steps on what the sources sent."""
+        size = int(self._bounds[-1])
+        marks = np.empty((batch, steps, size), np.int32)
+        masks = np.empty((batch, steps, size), np.uint8)
+        start, rule = self._start, self._rule
+        if self._inner is not None:
+            a = self._whole_input(sent, batch, steps)
+            inner = self._inner
+            gradient_recurrence.step_component(
+                a, start, rule, self._kinds, self._gain(steps), self._resets(steps), self._bounds,
+                inner.table, (inner.dense, inner.indices, inner.weights, self._sizes),
+                inner.indptr, marks, masks,
+            )  # fmt: skip
+            return Marks(marks, masks)
+        only = self.rules[0]
+        drive = self._input(only.name, sent, batch, steps)
+        if only.population.kind == "dlif":
+            shift = only.population.gain_shift
+            drive = drive.astype(np.int32, copy=False)
+            gradient_neurons.step_dlif(drive, start[1], rule, only.gain(steps), shift, marks, masks)
+        else:
+            gradient_neurons.step_lif(
+                drive, start, rule, int(only.subtracts), only.population.refractory_steps,
+                only.resets(steps), marks, masks,
+            )  # fmt: skip
+        return Marks(marks, masks)
+
+    def backward(
+        self,
+        done: Marks,
+        by_spikes: Tensor | None,
+        by_v: Tensor | None,
+        surrogate: Surrogate,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """Return the gradient by the synaptic input, [B, T, N], from that by spikes and by v."""
+        batch, steps, size = done.marks.shape
+        slopes, keep = self._real(surrogate, dtype)
+        by_a = torch.empty(batch, steps, size, dtype=dtype)
+        nothing = torch.empty(0, 0, 0, dtype=dtype)
+        gradients = [(nothing if x is None else x).numpy() for x in (by_spikes, by_v)]
+        limits, shape = self._rule[3], _SHAPES[surrogate.shape]
+        factor = np.stack([rule.input_slope(steps) for rule in self.rules])
+        factor = factor.astype(slopes[0].dtype)
+        if self._inner is None:
+            gradient_neurons.back_through_neurons(
+                done.marks, *gradients, limits, slopes, keep, shape, int(self.rules[0].subtracts),
+                factor[0], self._resets(steps)[0], by_a.numpy(),
+            )  # fmt: skip
+            return by_a
+        inner = self._inner
+        real = (
+            inner.dense_slopes.astype(slopes[0].dtype, copy=False),
+            inner.slopes.astype(slopes[0].dtype, copy=False),
+        )
+        gradient_recurrence.back_through_component(
+            done.marks, *gradients, limits, slopes, keep, shape, self._kinds, factor,
+            self._resets(steps), self._bounds, inner.table, real, inner.indices, inner.indptr,
+            by_a.numpy(),
+        )  # fmt: skip
+        return by_a
+
+    def back_to_sources(
+        self,
+        by_a: Tensor,
+        wanted: set[str],
+        held: Mapping[str, bool],
+        by_sent: dict[str, Tensor],
+    ) -> None:
+        """Add to ``by_sent`` what the sources in ``wanted`` contributed."""
+        for name in self.names:
+            slots = [s for s in self._inputs[name] if s.source in wanted]
+            if not slots:
+                continue
+            own = by_a if len(self.names) == 1 else by_a[:, :, self.slice(name)].contiguous()
+            for slot in slots:
+                source = slot.source
+                by_sent[source] = slot.back(own, held.get(source, False), by_sent.get(source))
+
+    def _input(self, name: str, sent: Mapping[str, Sent], batch: int, steps: int) -> NDArray[Any]:
+        """Return the synaptic input from outside: int32, or whole float32, [B, T or 1, N]."""
+        slots, constant = self._inputs[name], self._constant[name]
+        if len(slots) == 1 and slots[0].plain and not constant.any():
+            product = slots[0].product(sent[slots[0].source])
+            if product is not None:
+                found: NDArray[Any] = product.numpy()
+                return found
+        steady = all(s.delay == 0 and sent[s.source].held for s in slots)
+        a = np.empty((batch, 1 if steady else steps, constant.size), np.int32)
+        a[:] = constant
+        for slot in slots:
+            slot.add(sent[slot.source], a)
+        return a
+
+    def _whole_input(self, sent: Mapping[str, Sent], batch: int, steps: int) -> NDArray[np.int32]:
+        a = np.empty((batch, steps, int(self._bounds[-1])), np.int32)
+        for name in self.names:
+            a[:, :, self.slice(name)] = self._input(name, sent, batch, steps)
+        return a
+
+    @cached_property
+    def _rule(self) -> tuple[NDArray[np.int32], ...]:
+        """(keep_u, keep_v, bias, threshold, taken) of all populations side by side, int32."""
+        return tuple(
+            self._side_by_side(values).astype(np.int32)
+            for values in (
+                [r.keep_u for r in self.rules],
+                [r.keep_v for r in self.rules],
+                [r.population.bias_shifted for r in self.rules],
+                [r.threshold for r in self.rules],
+                [r.full_threshold for r in self.rules],
+            )
+        )
+
+    @cached_property
+    def _start(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        populations = [rule.population for rule in self.rules]
+        return (
+            self._side_by_side([p.u_init for p in populations]).astype(np.int32),
+            self._side_by_side([p.v_init for p in populations]).astype(np.int32),
+        )
+
+    @cached_property
+    def _sizes(self) -> NDArray[np.int32]:
+        return np.diff(self._bounds).astype(np.int32)
+
+    def _side_by_side(self, values: list[NDArray[Any]]) -> NDArray[Any]:
+        parts = [v[places] for v, places in zip(values, self._places, strict=True)]
+        return np.ascontiguousarray(np.concatenate(parts))
+
+    def _gain(self, steps: int) -> NDArray[np.int64]:
+        return np.stack([rule.gain(steps) for rule in self.rules])
+
+    def _resets(self, steps: int) -> NDArray[np.bool_]:
+        return np.stack([rule.resets(steps) for rule in self.rules])
+
+    def _real(self, surrogate: Surrogate, dtype: torch.dtype) -> tuple[Any, Any]:
+        """Return (threshold, reach, peak) and (keep_u, keep_v), see ``back_through_neurons``."""
+        key = (surrogate, dtype)
+        if key not in self._reals:
+            real = np.float32 if dtype == torch.float32 else np.float64
+            reach = self._side_by_side([rule.unit for rule in self.rules]) * surrogate.width
+            peak = reach
+            if surrogate.shape == "triangle":
+                peak = 1.0 / reach**2
+            elif surrogate.shape == "rectangle":
+                # Distances are whole, so this limit says the same and does not round.
+                peak, reach = 0.5 / reach, np.ceil(reach)
+            threshold = self._side_by_side([rule.full_threshold for rule in self.rules])
+            keep = [self._rule[i].astype(np.float64) / 2**DECAY_BITS for i in (0, 1)]
+            self._reals[key] = (
+                tuple(x.astype(real) for x in (threshold, reach, peak)),
+                tuple(x.astype(real) for x in keep),
+            )
+        return self._reals[key]
+
+
+def _kind(rule: NeuronRule) -> tuple[int, int, int, int]:
+    p = rule.population
+    if p.kind == "dlif":
+        return gradient_recurrence.DLIF, 0, 0, p.gain_shift
+    kind = gradient_recurrence.EXTENDED if p.is_extended else gradient_recurrence.PLAIN
+    return kind, int(rule.subtracts), p.refractory_steps, 0
+
+
+def _inner(component: Component, orders: Orders) -> _Inner:
+    """Lay out the weights between a component's own populations."""
+    index = {name: i for i, name in enumerate(component.names)}
+    sizes = {rule.name: rule.size for rule in component.rules}
+    table: list[tuple[int, ...]] = []
+    dense: list[NDArray[np.int64]] = []
+    dense_slopes: list[NDArray[np.float64]] = []
+    indptr, indices, weights, slopes = [np.zeros(1, np.int64)], [], [], []
+    dense_at = rows_at = entries = 0
+    for slot in component.loops:
+        to, of = (orders.places(n, sizes[n]) for n in (slot.target, slot.source))
+        factor = 2.0**slot.exponent
+        ends = index[slot.source], index[slot.target], slot.delay
+        is_dense = slot.layout is None
+        first = dense_at if is_dense else rows_at
+        table.append((*ends, slot.exponent, int(slot.wraps_at_24_bits), int(is_dense), first))
+        if is_dense:
+            matrix = slot.weight[to][:, of].astype(np.int64)
+            dense.append(matrix.T.ravel())
+            dense_slopes.append((matrix * factor).ravel())
+            dense_at += matrix.size
+            continue
+        rows = _rows_by_source(slot, to, of)
+        indptr.append(rows[0][1:] + entries)
+        indices.append(rows[1])
+        weights.append(rows[2])
+        slopes.append(rows[2] * factor)
+        rows_at, entries = rows_at + of.size, entries + rows[1].size
+    return _Inner(
+        np.array(table, np.int64).reshape(-1, 7),
+        *(_joined(x, d) for x, d in ((dense, np.int32), (dense_slopes, np.float64))),
+        _joined(indptr, np.int64), _joined(indices, np.int32), _joined(weights, np.int32),
+        _joined(slopes, np.float64),
+    )  # fmt: skip
+
+
+def _rows_by_source(
+    slot: Slot, to: NDArray[np.int64], of: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ...]:
+    indptr, source, weight = slot.rows()
+    target = np.repeat(np.arange(to.size), np.diff(indptr))
+    return compressed(np.argsort(of)[source], np.argsort(to)[target], weight, of.size)
+
+
+def _joined(parts: list[Any], dtype: Any) -> NDArray[Any]:
+    return np.concatenate([*parts, np.zeros(0, dtype)]).astype(dtype)

@@ -1,0 +1,217 @@
+"""Gradients through a fixed-point network on the CPU: compiled kernels, a few samples at a time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neurodeploy.errors import RangeError
+from neurodeploy.network.connections import INPUT
+from neurodeploy.network.fixed import FixedPointNetwork
+from neurodeploy.network.registers import V_MAX
+from neurodeploy.simulate.fixed_components import components, reachable
+from neurodeploy.simulate.gradient_components import ComponentRun, Marks
+from neurodeploy.simulate.gradient_neurons import HELD
+from neurodeploy.simulate.gradient_readout import ReadoutGradient
+from neurodeploy.simulate.gradient_recurrence import BLOCK
+from neurodeploy.simulate.gradient_sums import mark_codes
+from neurodeploy.simulate.gradient_synapses import Orders, Sent
+from neurodeploy.simulate.spike_functions import Surrogate
+
+Tensor = torch.Tensor
+
+#: Neuron-steps of the largest component that are worked on together: they should fit the cache.
+_CHUNK_VALUES = 2**18
+
+
+class _Chunk(NamedTuple):
+    """What the way back needs of some samples: their marks, and the output that was read."""
+
+    samples: slice
+    marks: dict[int, Marks]
+    output: Tensor
+
+
+class CompiledGradient:
+    """Raw scores of codes and their gradient.
+
+    Parameters
+    ----------
+    net : FixedPointNetwork
+    """
+
+    def __init__(self, net: FixedPointNetwork) -> None:
+        found = components(net)
+        self._orders = Orders(found)
+        self._largest = net.encoder.max_code
+        self._n_input = net.n_input
+        self._runs = tuple(ComponentRun(c, {INPUT: self._largest}, self._orders) for c in found)
+        self._graded = any(s.source == INPUT and not s.as_spikes for c in found for s in c.inputs)
+        self._readout = net.readout
+        self._home = next(r for r in self._runs if net.readout.population in r.names)
+        self._reads = self._home.slice(net.readout.population)
+        self._can_fire = {rule.name: rule.can_fire for run in self._runs for rule in run.rules}
+        follows = reachable(found, INPUT)
+        leads = reachable(found, net.readout.population, backward=True)
+        #: Only what lies between the input and the read-out is gone through.
+        self._between = follows & leads
+        wide = max(run.slice(run.names[-1]).stop for run in self._runs)
+        self._widest = max(wide, net.n_input)
+        self._recurrent = any(c.loops for c in found)
+
+    def forward(
+        self, codes: Tensor, readout: ReadoutGradient, keep: bool
+    ) -> tuple[Tensor, list[_Chunk]]:
+        """Return raw scores [B, classes], float64, and what the way back needs (if ``keep``).
+
+        ``codes`` [B, n] or [T, B, n] have been checked for their shape.
+        """
+        steps, batch = readout.steps, codes.shape[-2]
+        size = max(1, _CHUNK_VALUES // (steps * self._widest))
+        if self._recurrent:
+            size = -(-size // BLOCK) * BLOCK
+        scores, chunks = [], []
+        for first in range(0, batch, size):
+            samples = slice(first, min(first + size, batch))
+            chunk = self._run(codes, samples, steps)
+            scores.append(readout.read(chunk.output))
+            if keep:
+                chunks.append(chunk)
+        return torch.cat(scores), chunks
+
+    def backward(
+        self,
+        gradient: Tensor,
+        chunks: list[_Chunk],
+        readout: ReadoutGradient,
+        surrogate: Surrogate,
+        like: Tensor,
+    ) -> Tensor:
+        """Return the gradient by codes shaped and typed ``like`` the first ones."""
+        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+        result = torch.zeros(like.shape, dtype=dtype)
+        if self._between:
+            for chunk in chunks:
+                part = gradient[chunk.samples]
+                found = self._back(part, chunk, readout, surrogate, dtype, like.ndim == 2)
+                if found is None:
+                    continue
+                if like.ndim == 2:
+                    result[chunk.samples] = found[:, 0]
+                else:
+                    result[:, chunk.samples] = found.permute(1, 0, 2)
+        return result.to(like.dtype)
+
+    def _run(self, codes: Tensor, samples: slice, steps: int) -> _Chunk:
+        sent = {INPUT: self._stimulus(codes[..., samples, :])}
+        batch = samples.stop - samples.start
+        marks: dict[int, Marks] = {}
+        for i, run in enumerate(self._runs):
+            done = run.forward(sent, batch, steps)
+            for name in run.names:
+                own = run.slice(name)
+                alone = len(run.names) == 1
+                sent[name] = Sent(done.masks if alone else done.masks[:, :, own].copy())
+            marks[i] = done
+        return _Chunk(samples, marks, self._output(marks[self._runs.index(self._home)]))
+
+    def _back(
+        self,
+        gradient: Tensor,
+        chunk: _Chunk,
+        readout: ReadoutGradient,
+        surrogate: Surrogate,
+        dtype: torch.dtype,
+        held: bool,
+    ) -> Tensor | None:
+        """Return the gradient by the codes of one chunk, [B, T or 1, n], or None if it is zero."""
+        by_output = readout.back(gradient, chunk.output, dtype)
+        by_sent: dict[str, Tensor] = {}
+        batch, steps = chunk.output.shape[:2]
+        for i in reversed(range(len(self._runs))):
+            run = self._runs[i]
+            here = [name for name in run.names if name in self._between]
+            if not here:
+                continue
+            by_spikes: Tensor | None = None
+            by_v: Tensor | None = None
+            size = chunk.marks[i].marks.shape[2]
+            for name in here:
+                part = by_sent.pop(name, None)
+                if self._readout.population == name and not readout.reads_v:
+                    part = by_output if part is None else part.add_(by_output)
+                if part is None or not self._can_fire[name]:
+                    continue
+                by_spikes = _placed(part, by_spikes, run.slice(name), (batch, steps, size))
+            if self._readout.population in here and readout.reads_v:
+                by_v = _placed(by_output, None, self._reads, (batch, steps, size))
+            if by_spikes is None and by_v is None:
+                continue
+            by_a = run.backward(chunk.marks[i], by_spikes, by_v, surrogate, dtype)
+            run.back_to_sources(by_a, self._between | {INPUT}, {INPUT: held}, by_sent)
+        found = by_sent.get(INPUT)
+        return None if found is None else self._in_c_order(found)
+
+    def _stimulus(self, codes: Tensor) -> Sent:
+        """Round codes [T, B, n] or [B, n], check their range, and put samples first."""
+        given = codes.detach()
+        if given.dtype not in (torch.float32, torch.float64):
+            given = given.to(torch.float32)
+        values = given.numpy() if given.ndim == 3 else given.numpy()[None]
+        masks = np.empty((values.shape[1], values.shape[0], values.shape[2]), np.uint8)
+        if mark_codes(values, float(self._largest), masks):
+            low, high = values.min(), values.max()
+            raise RangeError(
+                f"codes: range {low}..{high} leaves the encoder's 0..{self._largest}; "
+                "clip them first"
+            )
+        payloads = None
+        if self._graded:
+            whole = np.rint(values).astype(np.int32)
+            payloads = self._kept(np.ascontiguousarray(whole.transpose(1, 0, 2)))
+        return Sent(self._kept(masks), payloads)
+
+    def _kept(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Bring the input's values [B, T, n] into the order in which they are kept."""
+        shape = self._orders.shape(INPUT)
+        if shape is None:
+            return values
+        image = values.reshape(*values.shape[:2], *shape).transpose(0, 1, 3, 4, 2)
+        return np.ascontiguousarray(image).reshape(values.shape)
+
+    def _in_c_order(self, values: Tensor) -> Tensor:
+        shape = self._orders.shape(INPUT)
+        if shape is None:
+            return values
+        channels, height, width = shape
+        image = values.view(*values.shape[:2], height, width, channels)
+        return image.permute(0, 1, 4, 2, 3).reshape(values.shape)
+
+    def _output(self, done: Marks) -> Tensor:
+        """Return what the read-out reads, in C order: spikes uint8, or v after reset, int32."""
+        name = self._readout.population
+        rule = next(r for r in self._home.rules if r.name == name)
+        back = np.argsort(self._orders.places(name, rule.size))
+        if self._readout.kind == "count":
+            return torch.from_numpy(done.masks[:, :, self._reads][:, :, back])
+        marks, fired = (x[:, :, self._reads][:, :, back] for x in done)
+        v = np.clip(marks, -V_MAX, V_MAX)
+        after = v - rule.full_threshold if rule.subtracts else np.zeros_like(v)
+        v = np.where(fired != 0, after, v).astype(np.int32)
+        held = marks == HELD
+        for t in np.flatnonzero(held.any(axis=(0, 2))):
+            # A wait begins with a spike, so there is a step before.
+            v[:, t] = np.where(held[:, t], v[:, t - 1], v[:, t])
+        return torch.from_numpy(v)
+
+
+def _placed(part: Tensor, known: Tensor | None, own: slice, shape: tuple[int, int, int]) -> Tensor:
+    """Put one population's gradient among its component's neurons."""
+    if known is None and own == slice(0, shape[2]):
+        return part.contiguous()
+    whole = part.new_zeros(shape) if known is None else known
+    whole[:, :, own] += part
+    return whole

@@ -1,0 +1,69 @@
+"""The read-out as a function of one population's output, and its gradient; arrays [B, T, N]."""
+
+from __future__ import annotations
+
+import torch
+
+from neurodeploy.errors import ShapeError
+from neurodeploy.network.encoding import Readout
+
+Tensor = torch.Tensor
+
+
+class ReadoutGradient:
+    """Scores of an output over ``steps`` steps, as ``network.traces.read_out`` takes them.
+
+    Parameters
+    ----------
+    readout : Readout
+    steps : int
+    scale : float
+        Units of v per membrane unit.
+
+    Raises
+    ------
+    ShapeError
+        If the run is shorter than the window.
+    """
+
+    def __init__(self, readout: Readout, steps: int, scale: float) -> None:
+        self.kind, self.steps = readout.kind, steps
+        self.start, self.stop = readout.window or (0, steps)
+        if self.stop > steps:
+            raise ShapeError(
+                f"read-out: window {self.start}:{self.stop} ends after the run's {steps} steps"
+            )
+        grows = self.kind in ("count", "sum", "mean_v")
+        #: What raw scores are divided by: membrane units, and steps where they grow with them.
+        self.unit = (scale if self.reads_v else 1.0) * (self.stop - self.start if grows else 1)
+
+    @property
+    def reads_v(self) -> bool:
+        """Whether the output is the membrane after reset; else it is the spikes."""
+        return self.kind != "count"
+
+    def read(self, output: Tensor) -> Tensor:
+        """Return the raw scores [B, N], float64, of an output [B, T, N] of whole numbers."""
+        seen = output[:, self.start : self.stop].to(torch.float64)
+        if self.kind in ("count", "mean_v"):
+            return seen.sum(dim=1)
+        if self.kind == "max_v":
+            return seen.amax(dim=1)
+        if self.kind == "sum" and self.start:
+            return seen[:, -1] - output[:, self.start - 1].to(torch.float64)
+        return seen[:, -1].clone()
+
+    def back(self, gradient: Tensor, output: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the gradient by the output, [B, T, N], from that by the raw scores [B, N]."""
+        by = torch.zeros(output.shape, dtype=dtype, device=gradient.device)
+        given = gradient.to(dtype)
+        if self.kind in ("count", "mean_v"):
+            by[:, self.start : self.stop] = given[:, None]
+        elif self.kind == "max_v":
+            highest = output[:, self.start : self.stop].argmax(dim=1, keepdim=True) + self.start
+            by.scatter_(1, highest, given[:, None])
+        else:
+            by[:, self.stop - 1] = given
+            if self.kind == "sum" and self.start:
+                by[:, self.start - 1] = -given
+        return by

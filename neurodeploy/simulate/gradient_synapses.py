@@ -1,0 +1,325 @@
+"""Synapses of the compiled gradients: exact integer sums forward, plain matrices backward.
+
+Each slot picks the cheapest way that is exact: weight rows per event, a float32 product where no
+partial sum can reach 2^24, else sums in int32 that wrap as Lava's do.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neurodeploy.network.connections import ALWAYS_ON, INPUT
+from neurodeploy.network.fixed_synapse import ConvLayout, Shape3
+from neurodeploy.simulate import gradient_sums
+from neurodeploy.simulate.fixed_components import FLOAT32_EXACT, Component, Slot, compressed
+
+Tensor: TypeAlias = torch.Tensor
+
+#: Density of events up to which adding weight rows is cheaper than a product.
+_EVENT_DENSITY = 0.25
+
+
+class Sent:
+    """What a source sent: ``masks`` uint8 [B, T or 1, n], and graded payloads if there are any.
+
+    One row where it is the same at every step.
+    """
+
+    def __init__(self, masks: NDArray[np.uint8], payloads: NDArray[np.int32] | None = None) -> None:
+        self.masks = masks
+        self.payloads = payloads
+
+    @property
+    def held(self) -> bool:
+        """Whether there is one row for all steps."""
+        return self.masks.shape[1] == 1
+
+    @cached_property
+    def density(self) -> float:
+        """Share of the places that sent."""
+        return float(np.count_nonzero(self.masks)) / self.masks.size
+
+    @cached_property
+    def spikes(self) -> Tensor:
+        """0 or 1, float32."""
+        return torch.from_numpy(self.masks).to(torch.float32)
+
+    @cached_property
+    def values(self) -> Tensor:
+        """The payloads, float32."""
+        if self.payloads is None:
+            return self.spikes
+        return torch.from_numpy(self.payloads).to(torch.float32)
+
+    @cached_property
+    def whole(self) -> NDArray[np.int32]:
+        """The payloads, int32."""
+        return self.masks.astype(np.int32) if self.payloads is None else self.payloads
+
+
+class Orders:
+    """In which order the values of each source are kept: as they are, or channels last.
+
+    A convolution runs faster on channels-last values; all weights are then reordered once.
+    """
+
+    def __init__(self, found: tuple[Component, ...]) -> None:
+        self._shapes: dict[str, Shape3] = {}
+        #: Everything that sends events: the input and all populations.
+        self.sources = {INPUT, *(name for component in found for name in component.names)}
+        for component in found:
+            for slot in component.inputs:
+                if isinstance(slot.layout, ConvLayout):
+                    self._shapes.setdefault(slot.source, slot.layout.input_shape)
+                    self._shapes.setdefault(slot.target, slot.layout.output_shape)
+
+    def fits(self, slot: Slot) -> bool:
+        """Whether a convolution finds both ends in the shape that it takes."""
+        layout = slot.layout
+        return (
+            isinstance(layout, ConvLayout)
+            and self._shapes.get(slot.source) == layout.input_shape
+            and self._shapes.get(slot.target) == layout.output_shape
+        )
+
+    def shape(self, name: str) -> Shape3 | None:
+        """Return (C, H, W) of a source that is kept channels last, else None."""
+        return self._shapes.get(name)
+
+    def places(self, name: str, size: int) -> NDArray[np.int64]:
+        """Return for each kept place [size] where its value stands in C order."""
+        flat = np.arange(size)
+        shape = self._shapes.get(name)
+        return flat if shape is None else flat.reshape(shape).transpose(1, 2, 0).ravel()
+
+
+class SlotSum(ABC):
+    """One slot, ready to run."""
+
+    def __init__(self, slot: Slot, largest: int, orders: Orders) -> None:
+        self.slot = slot
+        self.source, self.delay = slot.source, slot.delay
+        size_out, size_in = slot.synapse.size_out, slot.synapse.size_in
+        self._to = orders.places(slot.target, size_out)
+        self._from = orders.places(slot.source, size_in)
+        self._exact_in_float32 = slot.bound(1 if slot.as_spikes else largest) < FLOAT32_EXACT
+        self._slopes: dict[torch.dtype, Any] = {}
+
+    @property
+    def plain(self) -> bool:
+        """Whether the sum is added as it is: no shift, no wrap at 24 bits, no delay."""
+        return self.slot.exponent == 0 and not self.slot.wraps_at_24_bits and self.delay == 0
+
+    def sums(self, sent: Sent) -> Tensor | None:
+        """Return the sums before their shift, float32 [B, T, out]; None if not exact so."""
+        values = sent.spikes if self.slot.as_spikes else sent.values
+        return self._product(values) if self._exact_in_float32 else None
+
+    def product(self, sent: Sent) -> Tensor | None:
+        """Return ``sums`` where a product is also the cheapest way."""
+        return self.sums(sent)
+
+    def add(self, sent: Sent, a: NDArray[np.int32]) -> None:
+        """Add what was sent to the synaptic input [B, T, out]."""
+        if sent.held and a.shape[1] > 1:
+            once = np.zeros((a.shape[0], 1, a.shape[2]), np.int32)
+            self._add(sent, once, 0)
+            a[:, self.delay :] += once
+        else:
+            self._add(sent, a, self.delay)
+
+    def _add(self, sent: Sent, a: NDArray[np.int32], delay: int) -> None:
+        if delay >= a.shape[1]:
+            return
+        part = self.sums(sent)
+        exponent, at_24_bits = self.slot.exponent, self.slot.wraps_at_24_bits
+        if part is not None:
+            gradient_sums.add_part(part.numpy(), exponent, at_24_bits, delay, a)
+            return
+        payloads = sent.masks.astype(np.int32) if self.slot.as_spikes else sent.whole
+        gradient_sums.add_scattered(payloads, *self._scattered, exponent, at_24_bits, delay, a)
+
+    @cached_property
+    def _scattered(self) -> tuple[NDArray[Any], ...]:
+        """Compressed rows by source: int64 indptr, int32 targets and weights."""
+        indptr, source, weights = self.slot.rows()
+        target = np.repeat(np.arange(self._to.size), np.diff(indptr))
+        kept_target, kept_source = np.argsort(self._to)[target], np.argsort(self._from)[source]
+        rows = compressed(kept_source, kept_target, weights, self._from.size)
+        return rows.indptr, rows.indices.astype(np.int32), rows.weights.astype(np.int32)
+
+    def back(self, by_a: Tensor, held: bool, into: Tensor | None) -> Tensor:
+        """Return the gradient by what was sent, added to ``into`` where that is given.
+
+        ``by_a`` [B, T, out], contiguous; the result is [B, T or 1, in].
+        """
+        steps = by_a.shape[1]
+        felt = by_a[:, self.delay :]
+        if held:
+            part = self._back(felt.sum(dim=1, keepdim=True), into)
+        elif self.delay == 0:
+            return self._back(by_a, into)
+        else:
+            part = by_a.new_zeros(by_a.shape[0], steps, self._from.size)
+            if self.delay < steps:
+                part[:, : steps - self.delay] = self._back(felt.contiguous(), None)
+            part = part if into is None else into.add_(part)
+        return part
+
+    def slopes(self, dtype: torch.dtype) -> Any:
+        """Return the weights, shifted, as real numbers."""
+        if dtype not in self._slopes:
+            self._slopes[dtype] = self._as_slopes(dtype)
+        return self._slopes[dtype]
+
+    @abstractmethod
+    def _product(self, values: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def _back(self, by_a: Tensor, into: Tensor | None) -> Tensor: ...
+
+    @abstractmethod
+    def _as_slopes(self, dtype: torch.dtype) -> Any: ...
+
+
+class _DenseSum(SlotSum):
+    def __init__(self, slot: Slot, largest: int, orders: Orders) -> None:
+        super().__init__(slot, largest, orders)
+        weight = slot.weight[self._to][:, self._from].astype(np.int64)
+        self._weight = weight
+        narrow = np.abs(weight).max(initial=0) < 2**15
+        rows = np.ascontiguousarray(weight.T)
+        self._rows = rows.astype(np.int16 if narrow else np.int32)
+        self._matrix = torch.from_numpy(rows.astype(np.float32))
+
+    def _by_events(self, sent: Sent) -> bool:
+        if not self.slot.as_spikes and sent.payloads is not None:
+            return False
+        return sent.density < _EVENT_DENSITY or not self._exact_in_float32
+
+    def product(self, sent: Sent) -> Tensor | None:
+        return None if self._by_events(sent) else self.sums(sent)
+
+    def _add(self, sent: Sent, a: NDArray[np.int32], delay: int) -> None:
+        if self._by_events(sent):
+            if delay < a.shape[1]:
+                gradient_sums.add_events(sent.masks, self._rows, self.slot.exponent, delay, a)
+        else:
+            super()._add(sent, a, delay)
+
+    def _product(self, values: Tensor) -> Tensor:
+        return values @ self._matrix
+
+    def _back(self, by_a: Tensor, into: Tensor | None) -> Tensor:
+        weight: Tensor = self.slopes(by_a.dtype)
+        flat = by_a.view(-1, by_a.shape[2])
+        if into is None:
+            return (flat @ weight).view(*by_a.shape[:2], -1)
+        into.view(-1, into.shape[2]).addmm_(flat, weight)
+        return into
+
+    def _as_slopes(self, dtype: torch.dtype) -> Tensor:
+        return torch.from_numpy(self._weight * 2.0**self.slot.exponent).to(dtype)
+
+
+class _SparseSum(SlotSum):
+    def _product(self, values: Tensor) -> Tensor:
+        indptr, indices, weights = self._by_target
+        out = torch.zeros(*values.shape[:2], self._to.size)
+        x, y = values.reshape(-1, values.shape[2]).numpy(), out.view(-1, self._to.size).numpy()
+        gradient_sums.multiply_sparse(indptr, indices, weights, x, y)
+        return out
+
+    @cached_property
+    def _by_target(self) -> tuple[NDArray[Any], ...]:
+        indptr, target, weights = self._scattered
+        source = np.repeat(np.arange(self._from.size), np.diff(indptr))
+        rows = compressed(target.astype(np.int64), source, weights.astype(np.int64), self._to.size)
+        return rows.indptr, rows.indices.astype(np.int32), rows.weights.astype(np.float32)
+
+    def _back(self, by_a: Tensor, into: Tensor | None) -> Tensor:
+        out = by_a.new_zeros(*by_a.shape[:2], self._from.size) if into is None else into
+        x, y = by_a.view(-1, by_a.shape[2]).numpy(), out.view(-1, out.shape[2]).numpy()
+        gradient_sums.multiply_sparse(*self.slopes(by_a.dtype), x, y)
+        return out
+
+    def _as_slopes(self, dtype: torch.dtype) -> tuple[NDArray[Any], ...]:
+        indptr, indices, weights = self._scattered
+        real = np.float32 if dtype == torch.float32 else np.float64
+        return indptr, indices, (weights * 2.0**self.slot.exponent).astype(real)
+
+
+class _ConvSum(SlotSum):
+    def __init__(self, slot: Slot, largest: int, orders: Orders) -> None:
+        super().__init__(slot, largest, orders)
+        assert isinstance(slot.layout, ConvLayout)  # by kind
+        self._layout = slot.layout
+        self._kernel = self._as_slopes(torch.float32)
+
+    def _product(self, values: Tensor) -> Tensor:
+        layout = self._layout
+        out = torch.nn.functional.conv2d(
+            _image(values, layout.input_shape),
+            self._kernel,
+            None,
+            layout.stride,
+            layout.padding,
+            layout.dilation,
+            layout.groups,
+        )
+        return _values(out, values.shape[1])
+
+    def _back(self, by_a: Tensor, into: Tensor | None) -> Tensor:
+        layout = self._layout
+        gradient = _image(by_a, layout.output_shape)
+        channels, height, width = layout.input_shape
+        like = gradient.new_empty(1).expand(gradient.shape[0], channels, height, width)
+        found = torch.ops.aten.convolution_backward(
+            gradient, like, self.slopes(by_a.dtype), None, layout.stride, layout.padding,
+            layout.dilation, False, [0, 0], layout.groups, [True, False, False],
+        )  # fmt: skip
+        part = _values(found[0], by_a.shape[1])
+        return part if into is None else into.add_(part)
+
+    def _as_slopes(self, dtype: torch.dtype) -> Tensor:
+        kernel = torch.from_numpy(self.slot.weight.astype(np.float64)).to(dtype)
+        return kernel.contiguous(memory_format=torch.channels_last)
+
+
+def _image(values: Tensor, shape: Shape3) -> Tensor:
+    """Turn channels-last values [B, T, n] into images [B * T, C, H, W] without a copy."""
+    channels, height, width = shape
+    return values.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _values(images: Tensor, steps: int) -> Tensor:
+    flat = images.permute(0, 2, 3, 1).contiguous()
+    return flat.view(-1, steps, flat[0].numel())
+
+
+def slot_sum(slot: Slot, largest: Mapping[str, int], orders: Orders) -> SlotSum:
+    """Return ``slot`` ready to run; ``largest`` payload of each source, 1 unless given."""
+    most = largest.get(slot.source, 1)
+    if orders.fits(slot):
+        return _ConvSum(slot, most, orders)
+    if slot.layout is None:
+        return _DenseSum(slot, most, orders)
+    return _SparseSum(slot, most, orders)
+
+
+def always_on(slots: tuple[Slot, ...], size: int, orders: Orders) -> NDArray[np.int32]:
+    """Return what the always-on line adds at every step, int32 [N]; it wraps at 32 bits."""
+    total = np.zeros((1, 1, size), np.int32)
+    line = Sent(np.ones((1, 1, 1), np.uint8))
+    for slot in slots:
+        if slot.source == ALWAYS_ON:
+            _SparseSum(slot, 1, orders).add(line, total)
+    found: NDArray[np.int32] = total[0, 0]
+    return found
