@@ -72,8 +72,8 @@ def quantize_weight(
 
     Candidates lie around the exponent at which the largest weight just fits: two below (narrow
     widths reach less far up than down) to seven above (clipping a few outliers can be better).
-    The smaller exponent wins a tie, with ``finest`` the larger one. ``highest_exponent`` bounds them all, at the price of unused
-    high bits in the mantissas.
+    The smaller exponent wins a tie, with ``finest`` the larger one. ``highest_exponent`` bounds
+    them all, at the price of unused high bits in the mantissas.
     """
     weight = np.asarray(weight, dtype=np.float64)
     mode = sign_mode_of(weight)

@@ -158,7 +158,7 @@ def test_a_bias_without_a_start_state_moves_to_an_always_on_line():
 def test_a_gain_with_a_drift_is_refused():
     n = random_network(2).population("a").size
     network = random_network(2, gain=True, v_leak=np.full(n, 0.3))
-    with pytest.raises(UnsupportedNodeError, match="v_leak != v_reset"):
+    with pytest.raises(UnsupportedNodeError, match="v_leak other than v_reset"):
         quantize_network(network, LOIHI2)
 
 
