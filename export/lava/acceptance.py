@@ -95,8 +95,8 @@ def _check_population(population: FixedPopulation) -> Iterator[Finding]:
     try:
         start_v(population)
     except RangeError as error:
-        what, _, remedy = str(error).removeprefix(f"{where}: ").partition("; ")
-        yield _error(where, what, remedy)
+        what = str(error).removeprefix(f"{where}: ").partition("; ")[0]
+        yield _error(where, what, "carry the bias on an always-on line")
 
 
 def _check_synapse(net: FixedPointNetwork, synapse: FixedSynapse) -> Iterator[Finding]:

