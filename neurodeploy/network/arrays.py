@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,20 @@ def int_array(where: str, value: Any, shape: tuple[int, ...]) -> IntArray:
             f"{where}: range {array.min()}..{array.max()} does not fit int32; rescale the network"
         )
     return frozen(_broadcast(where, array.astype(np.int32), shape))
+
+
+def whole(where: str, value: Any) -> int:
+    """Return ``value`` as a Python int; numpy's integers hang or break what takes them later.
+
+    Raises
+    ------
+    RangeError
+        If it is not a whole number.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise RangeError(f"{where} is {value!r}; it must be a whole number") from None
 
 
 def _broadcast(where: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

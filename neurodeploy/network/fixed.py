@@ -69,20 +69,32 @@ class FixedPointNetwork:
         object.__setattr__(self, "_into", {name: tuple(some) for name, some in into.items()})
         latencies = {INPUT: 0, ALWAYS_ON: 0, **{p.name: p.latency for p in self.populations}}
         object.__setattr__(self, "_latencies", latencies)
+        names = [s.name for s in self.synapses]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"network: synapse names {doubled} must be unique; counts go by them")
         check_connections(
             self.populations, self.synapses, self.n_input, self.readout, self._is_late
         )
         for synapse in self.synapses:
-            shortest = int(np.min(self.logical_delay(synapse), initial=0))
-            if shortest < 0:
-                ends = latencies[synapse.source], latencies[synapse.target]
-                raise InputError(
-                    f"synapse {synapse.name}: from latency {ends[0]} to latency {ends[1]} with "
-                    f"delay {min(synapse.delays)} takes {shortest} logical steps; a synapse costs "
-                    "one hardware step, so raise the delay or lower the target's latency"
-                )
+            self._check_time(synapse)
         if not self.input_shape:
             object.__setattr__(self, "input_shape", (self.n_input,))
+
+    def _check_time(self, synapse: FixedSynapse) -> None:
+        start, end = self._latencies[synapse.source], self._latencies[synapse.target]
+        longest = max(synapse.delays, default=0)
+        if synapse.source == ALWAYS_ON and (longest > 0 or end < 1):
+            raise InputError(
+                f"synapse {synapse.name}: delay {longest} to latency {end}; the always-on line "
+                "acts from its target's first step on: no delay, and a latency of at least 1"
+            )
+        shortest = int(np.min(self.logical_delay(synapse), initial=0))
+        if shortest < 0:
+            raise InputError(
+                f"synapse {synapse.name}: from latency {start} to latency {end} with delay "
+                f"{min(synapse.delays)} takes {shortest} logical steps; a synapse costs one "
+                "hardware step, so raise the delay or lower the target's latency"
+            )
 
     def population(self, name: str) -> FixedPopulation:
         """Return the population called ``name``."""

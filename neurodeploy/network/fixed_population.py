@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from neurodeploy.errors import RangeError, ShapeError
-from neurodeploy.network.arrays import FloatArray, IntArray, float_array, int_array
+from neurodeploy.network.arrays import FloatArray, IntArray, float_array, int_array, whole
 
 FixedKind = Literal["lif", "dlif", "readout"]
 FixedReset = Literal["zero", "subtract"]
 
 _PER_NEURON = ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init")
+_NOT_NEGATIVE = ("latency", "gain_shift", "refractory_steps", "reset_interval", "reset_offset")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,14 +109,21 @@ class FixedPopulation:
         """Make every parameter a read-only array of one length and check what belongs together."""
         size = (int(np.asarray(self.decay_v).size),)
         where = f"population {self.name}"
+        if self.kind not in get_args(FixedKind) or self.reset not in get_args(FixedReset):
+            raise RangeError(f"{where}: no neuron is {self.kind!r} with reset {self.reset!r}")
         for name in _PER_NEURON:
             array = int_array(f"{where}: {name}", getattr(self, name), size)
             object.__setattr__(self, name, array)
         object.__setattr__(self, "origin", float_array(f"{where}: origin", self.origin, size))
-        if not self.shape:
-            object.__setattr__(self, "shape", size)
-        elif int(np.prod(self.shape)) != size[0]:
-            raise ShapeError(f"{where}: shape {self.shape} does not hold {size[0]} neurons")
+        shape = tuple(whole(f"{where}: shape", n) for n in self.shape or size)
+        if int(np.prod(shape)) != size[0] or min(shape) < 1:
+            raise ShapeError(f"{where}: shape {shape} does not hold {size[0]} neurons, 1 at least")
+        object.__setattr__(self, "shape", shape)
+        for name in (*_NOT_NEGATIVE, "bias_exp"):
+            value = whole(f"{where}: {name}", getattr(self, name))
+            object.__setattr__(self, name, value)
+            if value < 0 and name != "bias_exp":
+                raise RangeError(f"{where}: {name} is {value}; it cannot be negative")
         self._check_gain(where)
         self._check_extensions(where)
 
@@ -127,6 +135,8 @@ class FixedPopulation:
             if gain.size == 0:
                 raise RangeError(f"{where}: gain has no entry; give at least one")
             object.__setattr__(self, "gain", int_array(f"{where}: gain", gain, (gain.size,)))
+            if self.bias_exp != 0:
+                raise RangeError(f"{where}: bias_exp is {self.bias_exp}; a dlif's bias has none: 0")
 
     def _check_extensions(self, where: str) -> None:
         if self.kind != "lif" and (self.reset != "zero" or self.refractory_steps):
@@ -136,10 +146,6 @@ class FixedPopulation:
             )
         if self.kind == "dlif" and self.reset_interval:
             raise RangeError(f"{where}: a dlif has no periodic reset; reset_interval must be 0")
-        for name in ("refractory_steps", "reset_interval", "reset_offset", "latency"):
-            value = getattr(self, name)
-            if value < 0:
-                raise RangeError(f"{where}: {name} is {value}; it cannot be negative")
 
     @property
     def size(self) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError, ShapeError
-from neurodeploy.network.arrays import IntArray, int_array
+from neurodeploy.network.arrays import IntArray, int_array, whole
 from neurodeploy.network.registers import SignMode
 
 SynapseKind = Literal["dense", "sparse", "conv"]
@@ -31,6 +31,7 @@ class SparseLayout:
 
     def __post_init__(self) -> None:
         """Check that the rows are ascending and within the matrix; freeze the arrays."""
+        object.__setattr__(self, "n_source", whole("sparse layout: n_source", self.n_source))
         for name in ("indptr", "indices"):
             array = np.asarray(getattr(self, name))
             object.__setattr__(self, name, int_array(f"sparse {name}", array, (array.size,)))
@@ -69,10 +70,23 @@ class ConvLayout:
     input_shape: Shape3
     output_shape: Shape3
 
+    def __post_init__(self) -> None:
+        """Make every number a Python int and check how many there are."""
+        pairs = {"stride": 2, "padding": 2, "dilation": 2, "input_shape": 3, "output_shape": 3}
+        for name, count in pairs.items():
+            values = tuple(whole(f"conv layout: {name}", n) for n in getattr(self, name))
+            if len(values) != count:
+                raise ShapeError(f"conv layout: {name} is {values}, needs {count} numbers")
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "groups", whole("conv layout: groups", self.groups))
+
     def check(self, where: str, weight_shape: tuple[int, ...]) -> None:
         """Raise ShapeError unless a kernel [C_out, C_in / groups, h, w] fits this geometry."""
-        if len(weight_shape) != 4:
-            raise ShapeError(f"{where}: a convolution's weight has 4 axes, not {weight_shape}")
+        if len(weight_shape) != 4 or 0 in weight_shape:
+            raise ShapeError(
+                f"{where}: a convolution's weight is [C_out, C_in / groups, h, w], none of them 0, "
+                f"not {weight_shape}"
+            )
         (c_in, *extent_in), (c_out, *extent_out) = self.input_shape, self.output_shape
         groups = self.groups
         channels_fit = groups > 0 and c_in % groups == 0 and c_out % groups == 0
@@ -156,6 +170,10 @@ class FixedSynapse:
         shape = np.asarray(self.weight).shape
         weight = int_array(f"{where}: weight", self.weight, shape)
         object.__setattr__(self, "weight", weight)
+        for name in ("weight_exp", "weight_bits", "message_bits"):
+            object.__setattr__(self, name, whole(f"{where}: {name}", getattr(self, name)))
+        if self.sign_mode not in get_args(SignMode):
+            raise RangeError(f"{where}: no sign_mode is {self.sign_mode!r}")
         self._check_layout(where, shape)
         if isinstance(self.delay, (int, np.integer)):
             object.__setattr__(self, "delay", int(self.delay))

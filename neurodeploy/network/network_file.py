@@ -202,7 +202,8 @@ def _network(arrays: dict[str, NDArray[Any]]) -> FixedPointNetwork:
 
 def _synapse(arrays: dict[str, NDArray[Any]], index: int, entry: dict[str, Any]) -> FixedSynapse:
     where = f"synapses/{index}"
-    stored, layout = entry["layout"], None
+    stored = entry["layout"]
+    layout: SparseLayout | ConvLayout | None = None
     if stored is not None and stored["kind"] == "sparse":
         rows = arrays[f"{where}/indptr"], arrays[f"{where}/indices"]
         layout = SparseLayout(*rows, n_source=stored["n_source"])

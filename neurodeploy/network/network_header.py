@@ -48,7 +48,7 @@ def _wholes(low: int, high: int, count: int | None = None) -> Check:
 def _layout(v: Any) -> bool:
     if v is None:
         return True
-    fields = _LAYOUTS.get(v.get("kind")) if isinstance(v, dict) else None
+    fields = _LAYOUTS.get(str(v.get("kind"))) if isinstance(v, dict) else None
     return fields is not None and set(v) == set(fields) and all(fields[n](v[n]) for n in fields)
 
 

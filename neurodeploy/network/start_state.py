@@ -75,8 +75,9 @@ def _preimage(population: FixedPopulation) -> tuple[NDArray[np.int64], NDArray[n
         product = state * factor
         state = np.sign(product) * (np.abs(product) >> DECAY_BITS) + bias
         valid &= (np.abs(state) <= V_MAX) & (state <= threshold)
-    # u must add nothing on the way: it starts at zero or forgets at once.
-    quiet = (population.u_init == 0) | (population.latency == 0)
+    # u must add nothing on the way: it starts at zero, forgets at once, or there is no way.
+    forgets = population.decay_u == 4095
+    quiet = (population.u_init == 0) | forgets | (population.latency == 0)
     return v, valid & (state == wanted) & quiet
 
 
