@@ -9,7 +9,7 @@ import numpy as np
 from neurodeploy.errors import UnsupportedNodeError
 from neurodeploy.lowering.biases import late_biases
 from neurodeploy.lowering.passes import PASSING, neurons
-from neurodeploy.network import INPUT, Network, Population
+from neurodeploy.network import INPUT, Network, Population, Synapse
 
 _SUBTRACT = "reset 'value' and reset 'subtract' are supported"
 
@@ -122,38 +122,33 @@ def _neurons_behind(network: Network, name: str) -> list[str]:
     A read-out that only holds a sum, and sends nothing on, counts too: integers have no such sum.
     """
     passing = {p.name for p in network.populations if p.kind in PASSING}
-    waiting, seen, found = deque([name]), {name}, []
-    while waiting:
-        source = waiting.popleft()
-        for s in network.synapses:
-            if s.source != source or s.target in seen:
-                continue
-            if s.target in passing:
-                seen.add(s.target)
-                waiting.append(s.target)
-            else:
-                found.append(s.target)
-    return list(dict.fromkeys(found))
+    ends = [s.target for s in _ways_from(network, name) if s.target not in passing]
+    return list(dict.fromkeys(ends))
 
 
 def _delayed_offsets(network: Network) -> list[str]:
     """Return synapses and delays that hold back an input whose lowest value is not zero."""
     if network.encoder.low == 0:
         return []
-    delays = {p.name: p for p in network.populations if p.delay_steps is not None}
+    delays = {
+        p.name for p in network.populations if p.delay_steps is not None and any(p.delay_steps)
+    }
+    ways = _ways_from(network, INPUT)
+    found = [s.name for s in ways if s.late] + [s.target for s in ways if s.target in delays]
+    return list(dict.fromkeys(found))
+
+
+def _ways_from(network: Network, name: str) -> list[Synapse]:
+    """Return the synapses that carry what a source sends, up to the next neurons."""
     passing = {p.name for p in network.populations if p.kind in PASSING}
-    waiting, seen, found = deque([INPUT]), {INPUT}, []
+    leaving: dict[str, list[Synapse]] = {}
+    for s in network.synapses:
+        leaving.setdefault(s.source, []).append(s)
+    waiting, seen, found = deque([name]), {name}, []
     while waiting:
-        source = waiting.popleft()
-        for s in network.synapses:
-            if s.source != source:
-                continue
-            if s.late:
-                found.append(s.name)
+        for s in leaving.get(waiting.popleft(), ()):
+            found.append(s)
             if s.target in passing and s.target not in seen:
                 seen.add(s.target)
                 waiting.append(s.target)
-                steps = delays[s.target].delay_steps if s.target in delays else None
-                if steps is not None and steps.any():
-                    found.append(s.target)
     return found

@@ -31,14 +31,15 @@ class ThresholdsToNeurons(Pass):
 
 def _neuron(p: Population) -> Population:
     # v + 1 * (0 - v) + 1 * x is x, whatever v was. A reset below the threshold suits registers.
+    start = np.where(np.isfinite(p.v_threshold), np.minimum(p.v_threshold, 0.0), 0.0)
     return dataclasses.replace(
         p,
         kind="lif",
         decay_v=np.ones(p.size),
         input_gain=np.ones(p.size),
         v_leak=np.zeros(p.size),
-        v_reset=np.minimum(p.v_threshold, 0.0),
-        v_init=np.minimum(p.v_threshold, 0.0),
+        v_reset=start,
+        v_init=start,
         reset="value",
         spikes="single",
         v_min=None,
