@@ -108,25 +108,11 @@ def _check_synapse(net: FixedPointNetwork, synapse: FixedSynapse) -> Iterator[Fi
     if synapse.message_bits < 0:
         what = f"message_bits {synapse.message_bits} is negative"
         yield _error(where, what, "use 0 for spikes", message_bits=synapse.message_bits)
-    if synapse.source == ALWAYS_ON:
-        yield from _check_always_on(net, synapse, longest)
     if isinstance(synapse.layout, ConvLayout):
         yield from _check_conv(net, synapse, synapse.layout)
     else:
         yield from _check_weight(synapse)
         yield from _check_delayed_sum(net, synapse, longest)
-
-
-def _check_always_on(
-    net: FixedPointNetwork, synapse: FixedSynapse, longest: int
-) -> Iterator[Finding]:
-    where = f"synapse {synapse.name}"
-    if longest:
-        what = f"an always-on line with delay {longest}"
-        yield _error(where, what, "set its delay to 0: it acts at every step", delay=longest)
-    if net.population(synapse.target).latency == 0:
-        what = "an always-on line into a population of latency 0 acts one step late on Lava"
-        yield _error(where, what, "give the population a latency of at least 1, or a bias")
 
 
 def _check_conv(

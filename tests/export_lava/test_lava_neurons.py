@@ -88,7 +88,7 @@ def test_extensions_with_and_without_periodic_resets(reset):
                 reset_offset=3,
                 u_init=rng.integers(-5000, 5000, N),
                 v_init=rng.integers(-5000, 5000, N),
-            )  # fmt: skip
+            )
         )
     for literal in check(cases):
         assert literal.records["layer1/spikes"].sum() > 20
