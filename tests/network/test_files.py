@@ -1,12 +1,16 @@
+import dataclasses
+
 import h5py
 import numpy as np
 import pytest
+from oracles.every_kind import LAYOUT, network_of_every_kind
 from oracles.random_networks import random_fixed_network
 
 from neurodeploy.errors import FileFormatError, InputError, NeurodeployError
 from neurodeploy.files import content_hash, replacing
 from neurodeploy.network import (
     Samples,
+    SparseLayout,
     Traces,
     load_network,
     load_samples,
@@ -16,22 +20,73 @@ from neurodeploy.network import (
 )
 
 
+def networks():
+    """Yield networks of every kind of neuron, synapse, delay and topology."""
+    yield network_of_every_kind()
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        yield random_fixed_network(rng, everything=bool(seed % 4), hardware=seed % 2 == 0)
+
+
+def same(a, b):
+    """Whether two values of a network's fields are equal, layouts and arrays with their dtypes."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and (a == b).all()
+    if isinstance(a, tuple) and a and dataclasses.is_dataclass(a[0]):
+        return len(a) == len(b) and all(map(same, a, b))
+    if dataclasses.is_dataclass(a):
+        fields = [f.name for f in dataclasses.fields(a) if not f.name.startswith("_")]
+        return all(same(getattr(a, n), getattr(b, n)) for n in fields)
+    return bool(a == b)
+
+
 def test_a_network_survives_its_file_bit_for_bit(tmp_path):
-    for seed in range(10):
-        net = random_fixed_network(np.random.default_rng(seed))
+    for net in networks():
         path = tmp_path / "net.h5"
         digest = save_network(net, path)
         again = load_network(path)
         assert digest == network_hash(net) == network_hash(again)
-        for a, b in zip(net.populations, again.populations, strict=True):
-            for field in ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init"):
-                assert (getattr(a, field) == getattr(b, field)).all()
-            assert (a.name, a.kind, a.latency, a.scale, a.gain_shift) == (
-                b.name, b.kind, b.latency, b.scale, b.gain_shift,
-            )  # fmt: skip
-        for a, b in zip(net.synapses, again.synapses, strict=True):
-            assert (a.weight == b.weight).all()
-            assert (a.weight_exp, a.sign_mode) == (b.weight_exp, b.sign_mode)
+        assert same(net, again)
+
+
+def changed(net, name, **fields):
+    populations, synapses = (
+        tuple(dataclasses.replace(x, **fields) if x.name == name else x for x in group)
+        for group in (net.populations, net.synapses)
+    )
+    return dataclasses.replace(net, populations=populations, synapses=synapses)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("map", {"refractory_steps": 4}),
+        ("map", {"reset_interval": 8}),
+        ("map", {"reset_offset": 1}),
+        ("map", {"shape": (2, 2, 3)}),
+        ("late", {"reset": "zero"}),
+        ("late", {"origin": 0.25}),
+        ("gain", {"gain": [4, 255]}),
+        (
+            "c",
+            {"layout": dataclasses.replace(LAYOUT, dilation=(1, 1), stride=(3, 2), padding=(3, 0))},
+        ),
+        ("s", {"layout": SparseLayout([0, 2, 2, 3, 5, 6], [0, 11, 4, 1, 2, 8], 12)}),
+        ("s", {"layout": SparseLayout([0, 2, 2, 4, 5, 6], [0, 11, 4, 5, 2, 7], 12)}),
+        ("s", {"delay": np.array([1, 61, 3, 1, 0, 2])}),
+        ("s", {"delay": 1}),
+        ("r", {"delay": 3}),
+        ("r", {"message_bits": 1}),
+    ],
+)
+def test_every_field_counts_in_the_hash(tmp_path, name, fields):
+    net = network_of_every_kind()
+    other = changed(net, name, **fields)
+    assert not same(net, other)
+    assert network_hash(net) != save_network(other, tmp_path / "net.h5")
+    assert same(load_network(tmp_path / "net.h5"), other)
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path):

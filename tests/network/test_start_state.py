@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.errors import RangeError
-from neurodeploy.network import V_MAX, FixedPopulation, has_start_v, start_v
+from neurodeploy.network import V_MAX, FixedPopulation, has_start_v, start_v, with_start_v
 
 
 def population(decay_v, bias, bias_exp=0, v_threshold=2**17 - 1, v_init=0, latency=1, **more):
@@ -20,7 +22,9 @@ def population(decay_v, bias, bias_exp=0, v_threshold=2**17 - 1, v_init=0, laten
 def forward(v, p):
     """Bias-only steps by Python integers, written from the specification."""
     states = []
-    for _ in range(p.latency):
+    for h in range(1, p.latency + 1):
+        if p.reset_interval and h % p.reset_interval == p.reset_offset % p.reset_interval:
+            v = [0] * len(v)
         new = []
         for x, k, b in zip(v, p.decay_v.tolist(), p.bias_shifted.tolist(), strict=True):
             product = x * (4096 - k)
@@ -71,3 +75,48 @@ def test_full_decay_with_bias_has_no_start():
 def test_a_dlif_waits_and_starts_at_v_init():
     p = population([41], [500], kind="dlif", gain=np.array([128]), v_init=7, latency=2)
     assert start_v(p).tolist() == [7]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 4095), st.integers(-4096, 4095)), min_size=1, max_size=5),
+    st.integers(1, 9),
+    st.integers(1, 6),
+    st.integers(0, 9),
+    st.booleans(),
+)
+def test_periodic_resets_on_the_way_are_stepped_through(neurons, latency, interval, offset, end):
+    decay, bias = zip(*neurons, strict=True)
+    resets = {"reset_interval": interval, "reset_offset": offset}
+    p = population(decay, bias, latency=latency, **resets)
+    # From 0 each neuron ends somewhere; half of the time that is what is wanted.
+    ends = forward([0] * len(decay), p)[-1] if end else [0] * len(decay)
+    p = dataclasses.replace(p, v_init=np.array(ends))
+    states = forward([0] * len(decay), p)
+    if end and any(p.resets_at(h) for h in range(1, latency + 1)):
+        below = np.max(states, axis=0) <= (2**17 - 1) << 6
+        assert with_start_v(p)[below].all()
+    if has_start_v(p):
+        assert forward(start_v(p).tolist(), p)[-1] == ends
+
+
+def test_after_a_reset_on_the_way_only_one_end_can_be_reached():
+    # Hardware step 2 resets; the last bias-only step is 3: 0 + 5 + 5.
+    resets = {"reset_interval": 2, "reset_offset": 0, "latency": 3}
+    assert has_start_v(population([0], [5], v_init=10, **resets))
+    assert not has_start_v(population([0], [5], v_init=9, **resets))
+    assert not has_start_v(population([0], [5], v_init=0, **resets))
+
+
+@pytest.mark.parametrize("fields", [{"reset": "subtract"}, {"refractory_steps": 2}])
+def test_extended_neurons_wait_and_start_at_v_init(fields):
+    p = population([41], [500], v_init=7, latency=2, reset_interval=2, **fields)
+    assert start_v(p).tolist() == [7]
+    assert with_start_v(p).tolist() == [True]
+
+
+def test_a_current_on_the_way_has_no_start_state_unless_it_is_forgotten_at_once():
+    kept = dataclasses.replace(population([41], [0]), u_init=np.array([64]), decay_u=np.array([9]))
+    assert not has_start_v(kept)
+    assert has_start_v(dataclasses.replace(kept, decay_u=np.array([4095])))
+    assert has_start_v(dataclasses.replace(kept, latency=0))
