@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import ContractError, InputError
@@ -145,7 +146,8 @@ def stimulus_for(
     """Return what ``run_model`` takes, and what that changes.
 
     Held images become codes on every backend, so that all see the same grid. A sequence is used
-    as it is in float, and rounded to codes for integers.
+    as it is in float (as codes where it lies on the grid, which is the same and is then seen to
+    be), and rounded to codes for integers.
 
     Raises
     ------
@@ -161,6 +163,8 @@ def stimulus_for(
             f"encoder: the contract says {encoder!r}, and only 'constant' turns held images into "
             "input yet; give a sequence x [T, B, ...], or --encoder constant"
         )
+    codes = network.encoder.encode(stimuli.values)
     if backend == "float" and not stimuli.held:
-        return stimuli.values, ()
-    return network.encoder.encode(stimuli.values), stimuli.changed_by(network.encoder)
+        on_grid = np.array_equal(network.encoder.decode(codes), stimuli.values)
+        return (codes if on_grid else stimuli.values), ()
+    return codes, stimuli.changed_by(network.encoder)
