@@ -58,27 +58,38 @@ def _preimage(population: FixedPopulation) -> tuple[NDArray[np.int64], NDArray[n
     """Step backwards from v_init; return the start and where stepping it forwards is right."""
     bias = population.bias_shifted.astype(np.int64)
     factor = 4096 - population.decay_v.astype(np.int64)
-    threshold = population.v_threshold.astype(np.int64) << ALIGN_BITS
-    wanted = population.v_init.astype(np.int64)
-    v = wanted.copy()
-    steps = range(1, population.latency + 1)
-    for h in reversed(steps):
+    v = population.v_init.astype(np.int64)
+    resets = [h for h in range(1, population.latency + 1) if population.resets_at(h)]
+    for h in range(population.latency, 0, -1):
         v = _decay_preimage(v - bias, factor)
-        if population.resets_at(h):
+        if h in resets:
             v = np.zeros_like(v)
-    valid = np.ones(v.shape, dtype=np.bool_)
-    state = v
-    for h in steps:
+    valid = _ends_at_v_init(population, v)
+    if resets:
+        # Any start will do that stays in range until the reset: zero where the way back does not.
+        v = np.where(valid, v, 0)
+        valid = _ends_at_v_init(population, v)
+    # u must add nothing on the way: it starts at zero, forgets at once, or there is no way.
+    forgets = population.decay_u == 4095
+    return v, valid & ((population.u_init == 0) | forgets | (population.latency == 0))
+
+
+def _ends_at_v_init(population: FixedPopulation, start: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return where ``latency`` bias-only steps lead to v_init within 24 bits, without a spike."""
+    bias = population.bias_shifted.astype(np.int64)
+    factor = 4096 - population.decay_v.astype(np.int64)
+    threshold = population.v_threshold.astype(np.int64) << ALIGN_BITS
+    valid = np.ones(start.shape, dtype=np.bool_)
+    state = start
+    for h in range(1, population.latency + 1):
         if population.resets_at(h):
             state = np.zeros_like(state)
         valid &= np.abs(state) <= V_MAX
         product = state * factor
         state = np.sign(product) * (np.abs(product) >> DECAY_BITS) + bias
         valid &= (np.abs(state) <= V_MAX) & (state <= threshold)
-    # u must add nothing on the way: it starts at zero, forgets at once, or there is no way.
-    forgets = population.decay_u == 4095
-    quiet = (population.u_init == 0) | forgets | (population.latency == 0)
-    return v, valid & (state == wanted) & quiet
+    there: NDArray[np.bool_] = valid & (state == population.v_init)
+    return there
 
 
 def _decay_preimage(target: NDArray[np.int64], factor: NDArray[np.int64]) -> NDArray[np.int64]:
