@@ -163,6 +163,16 @@ def add_payloads(payloads: Any, row: Any, tables: Any, pool: Any, right_shift: A
                 scratch[i] = 0
 
 
+@compiled("int64(int32[:,:,::1])")
+def largest_magnitude(a: Any) -> Any:
+    r"""Return the largest \|x\| of an array."""
+    low, high = np.int32(0), np.int32(0)
+    flat = a.reshape(-1)
+    for i in range(flat.size):
+        low, high = min(low, flat[i]), max(high, flat[i])
+    return max(-np.int64(low), np.int64(high))
+
+
 @compiled(
     "void(uint8[:,:,::1], int64, int64, int64, int64, uint8[:,:,::1], int64[:,::1])",
     "void(uint16[:,:,::1], int64, int64, int64, int64, uint8[:,:,::1], int64[:,::1])",

@@ -9,7 +9,6 @@ at ``v_init``), and after the last code the input is silent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,13 @@ from numpy.typing import NDArray
 from neurodeploy.network.connections import INPUT
 from neurodeploy.simulate import int64_kernels, population_kernels
 from neurodeploy.simulate.fixed_codes import Codes
-from neurodeploy.simulate.run_input import PopulationInput
+from neurodeploy.simulate.run_input import NarrowInput, PopulationInput
 from neurodeploy.simulate.run_plan import Group, PlannedPopulation, RunPlan
 from neurodeploy.simulate.run_records import NO_TRACE, RunRecords
 from neurodeploy.simulate.run_sources import Sources
 
 Int32 = NDArray[np.int32]
+_TRACED = ("u", "v", "v_pre")
 
 
 @dataclass(slots=True, eq=False)
@@ -103,48 +103,51 @@ class ChunkRun:
 
     def _run_group(self, group: Group, t: int, end: int) -> None:
         """Run a group's logical steps ``t`` .. ``end - 1``, as many at a time as may be."""
-        if len(group.members) == 1 and self._loops_alone(group.members[0], t):
-            self._step(group.members[0], t, end, fused=True)
+        if len(group.members) == 1 and group.span and self._step_loop(group.members[0], t, end):
             return
         span = group.span or end - t
         for begin in range(t, end, span):
             for p in group.members:
-                self._step(p, begin, min(begin + span, end), fused=False)
+                self._step(p, begin, min(begin + span, end))
 
-    def _loops_alone(self, p: PlannedPopulation, t: int) -> bool:
-        """Whether one kernel steps ``p`` and returns its own spikes to it."""
-        if p.population.kind == "dlif" or p.population.is_extended:
-            return False
-        source = self._state[p.name].input
-        return source.loop is not None and source.narrow(t)
-
-    def _step(self, p: PlannedPopulation, t: int, end: int, *, fused: bool) -> None:
+    def _step(self, p: PlannedPopulation, t: int, end: int) -> None:
         """Step the neurons of one population."""
         # Late layers have not done all their logical steps when the run ends.
         end = min(end, self._records.steps_of(p.name))
         if end <= t:
             return
-        traces = tuple(self._trace(p, q, t, end) for q in ("u", "v", "v_pre"))
-        if self._state[p.name].input.narrow(t):
-            self._step_narrow(p, t, end, traces, fused)
+        traces = self._traces(p, t, end)
+        source = self._state[p.name].input.over(t, end, self._scratch)
+        if isinstance(source, NarrowInput):
+            self._step_narrow(p, source.a, t, end, traces)
         else:
-            self._step_exactly(p, t, end, traces)
-        if p.order is not None:
-            for quantity, trace in zip(("u", "v", "v_pre"), traces, strict=True):
-                if trace.size:
-                    view = self._records.view(p.name, quantity, t, end, self._samples)
-                    view[:, :, p.order] = trace
-        spikes = self._records.view(p.name, "spikes", t, end, self._samples)
-        if spikes.size:
-            row = self._sources.row(p.name, t)
-            masks = self._sources.masks(p.name)[:, row : row + end - t, : p.size]
-            spikes[:, :, slice(None) if p.order is None else p.order] = masks.transpose(1, 0, 2)
+            self._step_exactly(p, source.sums, t, end, traces)
+        self._keep(p, t, end, traces)
+
+    def _step_loop(self, p: PlannedPopulation, t: int, end: int) -> bool:
+        """Step a population that hears itself, in one kernel; return False where none can."""
+        end = min(end, self._records.steps_of(p.name))
+        if end <= t or p.population.kind == "dlif" or p.population.is_extended:
+            return end <= t
+        state = self._state[p.name]
+        source, loop = state.input.over_without_loop(t, end, self._scratch), state.input.loop
+        if source is None or loop is None:
+            return False
+        synapse, slot = loop
+        s = slot.segments
+        traces = self._traces(p, t, end)
+        population_kernels.step_recurrent_lif(
+            s.arrays, s.pool, s.zero, slot.delay, synapse.right_shift, source.a,
+            (state.u, state.v), (p.keep_u, p.keep_v, p.bias, p.threshold), p.resets(t, end),
+            self._sources.masks(p.name), self._sources.row(p.name, t), state.counters, traces,
+        )  # fmt: skip
+        self._keep(p, t, end, traces)
+        return True
 
     def _step_narrow(
-        self, p: PlannedPopulation, t: int, end: int, traces: tuple[Int32, ...], fused: bool
+        self, p: PlannedPopulation, a: Int32, t: int, end: int, traces: tuple[Int32, ...]
     ) -> None:
         state = self._state[p.name]
-        a = state.input.over(t, end, self._scratch, without_loop=fused).a
         out = (self._sources.masks(p.name), self._sources.row(p.name, t), state.counters)
         if p.population.kind == "dlif":
             population_kernels.step_dlif(
@@ -152,27 +155,24 @@ class ChunkRun:
                 np.int32(p.population.gain_shift), *out, traces[1:],
             )  # fmt: skip
             return
-        rest = ((p.keep_u, p.keep_v, p.bias, p.threshold), p.resets(t, end), *out, traces)
-        loop = state.input.loop
-        if fused and loop is not None:
-            synapse, slot = loop
-            s = slot.segments
-            population_kernels.step_recurrent_lif(
-                s.arrays, s.pool, s.zero, slot.delay, synapse.right_shift, a,
-                (state.u, state.v), *rest,
-            )  # fmt: skip
-        elif p.population.is_extended:
+        parameters = (p.keep_u, p.keep_v, p.bias, p.threshold)
+        rest = (p.resets(t, end), *out, traces)
+        if p.population.is_extended:
             population_kernels.step_extended(
-                a, (state.u, state.v, state.wait), rest[0], p.extension, *rest[1:]
+                a, (state.u, state.v, state.wait), parameters, p.extension, *rest
             )
         else:
-            population_kernels.step_lif(a, (state.u, state.v), *rest)
+            population_kernels.step_lif(a, (state.u, state.v), parameters, *rest)
 
     def _step_exactly(
-        self, p: PlannedPopulation, t: int, end: int, traces: tuple[Int32, ...]
+        self,
+        p: PlannedPopulation,
+        sums: tuple[NDArray[np.int64], NDArray[np.uint8]],
+        t: int,
+        end: int,
+        traces: tuple[Int32, ...],
     ) -> None:
         state = self._state[p.name]
-        sums = state.input.exactly_over(t, end).sums
         out = (self._sources.masks(p.name), self._sources.row(p.name, t), state.counters)
         if p.population.kind == "dlif":
             int64_kernels.step_dlif_exact(
@@ -186,9 +186,28 @@ class ChunkRun:
             *out, traces,
         )  # fmt: skip
 
-    def _trace(self, p: PlannedPopulation, quantity: str, t: int, end: int) -> NDArray[Any]:
-        """Return where the kernels write a record: the record itself where its order is theirs."""
-        view = self._records.view(p.name, quantity, t, end, self._samples)
-        if p.order is None or not view.size:
-            return view if view.size else NO_TRACE
-        return np.empty(view.shape, np.int32)
+    def _traces(self, p: PlannedPopulation, t: int, end: int) -> tuple[Int32, ...]:
+        """Return where the kernels write u, v and v_pre: the records where their order is the same.
+
+        Empty arrays stand for what nobody wants.
+        """
+        traces = []
+        for quantity in _TRACED:
+            view = self._records.view(p.name, quantity, t, end, self._samples)
+            if p.order is not None and view.size:
+                view = np.empty(view.shape, np.int32)
+            traces.append(view if view.size else NO_TRACE)
+        return tuple(traces)
+
+    def _keep(self, p: PlannedPopulation, t: int, end: int, traces: tuple[Int32, ...]) -> None:
+        """Write what a block has left in the engine's order to the records."""
+        if p.order is not None:
+            for quantity, trace in zip(_TRACED, traces, strict=True):
+                if trace.size:
+                    view = self._records.view(p.name, quantity, t, end, self._samples)
+                    view[:, :, p.order] = trace
+        spikes = self._records.view(p.name, "spikes", t, end, self._samples)
+        if spikes.size:
+            row = self._sources.row(p.name, t)
+            masks = self._sources.masks(p.name)[:, row : row + end - t, : p.size]
+            spikes[:, :, slice(None) if p.order is None else p.order] = masks.transpose(1, 0, 2)

@@ -75,7 +75,7 @@ class PopulationInput:
             fits &= not synapse.is_conv or slot.raw_bound * largest <= _LIMIT_24
             if not self._is_steady(synapse):
                 self._event_bound += slot.bound * largest
-        self._may_be_narrow = fits and total <= _LIMIT_32
+        self._fits_32_bits = fits and total <= _LIMIT_32
         self._constant: tuple[list[int], NDArray[np.int32]] | None = None
         self._steady_bound = 0
 
@@ -85,38 +85,48 @@ class PopulationInput:
         own = [p for p in self._eventful if p.synapse.source == self._plan.name]
         return own[0] if len(own) == 1 else None
 
-    def narrow(self, t: int) -> bool:
-        """Whether the int32 kernels are exact in the block that holds step ``t``."""
-        if not self._may_be_narrow:
-            return False
-        self._steady_sums(t)
-        return self._steady_bound + self._event_bound <= self._plan.limit
+    def over(self, t: int, end: int, scratch: NDArray[np.int32]) -> NarrowInput | WideInput:
+        """Return the input of the logical steps ``t`` .. ``end - 1``, of the sources' block.
 
-    def over(
-        self, t: int, end: int, scratch: NDArray[np.int32], *, without_loop: bool
-    ) -> NarrowInput:
-        """Return the input of the logical steps ``t`` .. ``end - 1`` where that is narrow.
-
-        Parameters
-        ----------
-        t, end : int
-            Steps of the sources' present block.
-        scratch : int32
-            1-D, large enough; holds the result.
-        without_loop : bool
-            Leave out what the population itself sends, and return a row for each step.
+        ``scratch``, int32 and 1-D, is large enough and may hold the result. NarrowInput where the
+        int32 kernels are exact.
         """
-        constant = self._steady_sums(t)
+        if self._fits_32_bits:
+            constant = self._steady_sums(t)
+            active = [p for p in self._eventful if self._is_active(p, t, end)]
+            a = self._summed(active, constant, t, end, scratch) if active else constant
+            if self._is_within(a, 0):
+                return NarrowInput(a)
+        return self._exactly(t, end)
+
+    def over_without_loop(self, t: int, end: int, scratch: NDArray[np.int32]) -> NarrowInput | None:
+        """Return the input but for the loop's, with a row for each step.
+
+        None where the int32 kernels might not be exact.
+        """
+        loop = self.loop
+        if loop is None or not self._fits_32_bits:
+            return None
         active = [p for p in self._eventful if self._is_active(p, t, end)]
-        if without_loop:
-            active = [p for p in active if p.synapse.source != self._plan.name]
-        elif not active:
-            return NarrowInput(constant)
+        others = [p for p in active if p.synapse.source != self._plan.name]
+        a = self._summed(others, self._steady_sums(t), t, end, scratch)
+        return NarrowInput(a) if self._is_within(a, loop[1].bound) else None
+
+    def _is_within(self, a: NDArray[np.int32], more: int) -> bool:
+        """Whether the population's limit holds, by its weights or by what there is."""
+        if self._steady_bound + self._event_bound <= self._plan.limit:
+            return True
+        return int(event_kernels.largest_magnitude(a)) + more <= self._plan.limit
+
+    def _summed(
+        self, active: list[_Part], start: NDArray[np.int32], t: int, end: int,
+        scratch: NDArray[np.int32],
+    ) -> NDArray[np.int32]:  # fmt: skip
+        """Return ``start`` and the sums of the ``active`` parts, [B, end - t, room]."""
         shape = (self._sources.samples, end - t, self._plan.room)
         a = scratch[: shape[0] * shape[1] * shape[2]].reshape(shape)
-        start = constant
         if not active:
-            a[:] = constant
+            a[:] = start
         for synapse, slot in active:
             s = slot.segments
             row = self._sources.row(synapse.source, t - slot.delay)
@@ -132,9 +142,9 @@ class PopulationInput:
                     synapse.right_shift, s.shares >= _MANY, start, a,
                 )  # fmt: skip
             start = _NOTHING
-        return NarrowInput(a)
+        return a
 
-    def exactly_over(self, t: int, end: int) -> WideInput:
+    def _exactly(self, t: int, end: int) -> WideInput:
         """Return the input of the logical steps ``t`` .. ``end - 1``, whatever it is."""
         shape = (self._sources.samples, end - t, self._plan.room)
         sums = np.zeros(shape, np.int64), np.zeros(shape, np.uint8)
