@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.simulate.compiling import compiled, inlined
+from neurodeploy.simulate.compiling import compiled, compiled_real, inlined
 from neurodeploy.simulate.gradient_neurons import back_row, dlif_row, extended_lif_row, lif_row
 from neurodeploy.simulate.gradient_sums import add_rows, list_events, shifted
 
@@ -142,7 +142,7 @@ def _back_signature(real: str) -> str:
     )
 
 
-@compiled(_back_signature("float32"), _back_signature("float64"))
+@compiled_real(_back_signature("float32"), _back_signature("float64"))
 def back_through_component(
     marks: Any, by_spikes: Any, by_v: Any, limits: Any, surrogate: Any, keep: Any, shape: Any,
     kinds: Any, factor: Any, resets: Any, bounds: Any, slots: Any, weights: Any, indices: Any,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.simulate.compiling import compiled, inlined
+from neurodeploy.simulate.compiling import compiled, compiled_real, inlined
 
 #: Columns of a dense block that a sparse matrix multiplies at a time.
 _BLOCK = 64
@@ -124,7 +124,7 @@ def add_part(part: Any, exponent: Any, at_24_bits: Any, delay: Any, a: Any) -> N
                 target[i] = np.int32(target[i] + value)
 
 
-@compiled(
+@compiled_real(
     "void(int64[::1], int32[::1], float32[::1], uint8[:,::1], float32[:,::1])",
     "void(int64[::1], int32[::1], float32[::1], float32[:,::1], float32[:,::1])",
     "void(int64[::1], int32[::1], float64[::1], float64[:,::1], float64[:,::1])",
