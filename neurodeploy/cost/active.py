@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.cost.schedule import AnyNetwork, latencies
+from neurodeploy.cost.wiring import pattern_of, reached, shift_of
 from neurodeploy.network import ALWAYS_ON, INPUT, Traces
+
+#: Values worked on at a time.
+_BLOCK_VALUES = 2**24
 
 
 def count_active_updates(
@@ -37,31 +41,41 @@ def count_active_updates(
     recorded = {p.name: f"{p.name}/spikes" for p in net.populations if p.name in sources}
     if not all(key in traces.records for key in recorded.values()):
         return None
-    samples = traces.output.shape[1]
-    on_hardware_axis = traces.meta["timing"] == "lava"
-    counts = {}
+    sent = {name: traces.records[key] for name, key in recorded.items()}
+    if codes is not None:
+        sent[INPUT] = codes
+    samples, hardware = traces.output.shape[1], traces.meta["timing"] == "lava"
+    widest = max(net.n_input, *(p.size for p in net.populations))
+    block = max(1, _BLOCK_VALUES // (rows * widest))
+    blocks = [slice(first, first + block) for first in range(0, samples, block)]
+    counts = {p.name: np.zeros(samples, np.int64) for p in net.populations}
     for population in net.populations:
-        reached = np.zeros((rows, samples, population.size), dtype=np.bool_)
-        for synapse in net.synapses_into(population.name):
-            if synapse.source == ALWAYS_ON:
-                # The line acts from the layer's own first step on.
-                first = latencies(net)[population.name] if on_hardware_axis else 0
-                reached[first:] |= (synapse.weight != 0).any(axis=1)
-                continue
-            sent = codes if synapse.source == INPUT else traces.records[recorded[synapse.source]]
-            reached |= _reached(sent, synapse.weight, rows, shift=int(on_hardware_axis))
-        counts[population.name] = reached.sum(axis=(0, 2), dtype=np.int64)
+        for part in blocks:
+            found = _reached(net, population.name, sent, part, rows, samples, hardware=hardware)
+            counts[population.name][part] = found.sum(axis=(0, 2), dtype=np.int64)
     return counts
 
 
 def _reached(
-    sent: NDArray[Any] | None, weight: NDArray[Any], rows: int, *, shift: int
+    net: AnyNetwork,
+    name: str,
+    sent: dict[str, NDArray[Any]],
+    part: slice,
+    rows: int,
+    samples: int,
+    *,
+    hardware: bool,
 ) -> NDArray[np.bool_]:
-    """Return where [rows, B, N] an operation arrives, ``shift`` steps after it was sent."""
-    assert sent is not None  # noqa: S101  (the caller has checked; this is for the type checker)
-    mask = (weight != 0).astype(np.float32)
-    arrived = (np.asarray(sent) != 0).astype(np.float32) @ mask.T > 0
-    steps = min(len(arrived), rows - shift)
-    reached = np.zeros((rows, *arrived.shape[1:]), dtype=np.bool_)
-    reached[shift : shift + steps] = arrived[:steps]
-    return reached
+    """Return where [rows, B of the part, N] an operation reaches the population ``name``."""
+    batch = len(range(*part.indices(samples)))
+    found = np.zeros((rows, batch, net.population(name).size), dtype=np.bool_)
+    for synapse in net.synapses_into(name):
+        pattern = pattern_of(synapse)
+        if synapse.source == ALWAYS_ON:
+            # The line acts from the layer's own first step on.
+            first = latencies(net)[name] if hardware else 0
+            found[first:] |= (pattern.weight != 0).any(axis=1)
+            continue
+        shift = shift_of(net, synapse, hardware=hardware)
+        found |= reached(pattern, shift, sent[synapse.source][:, part], rows)
+    return found

@@ -25,6 +25,8 @@ class SynapseActivity:
         Events meeting a non-zero weight.
     operations_with_zeros : Count
         Events times fan-out, weights of value zero included. At least ``operations``.
+    n_weights : int
+        Stored weights: of a sparse matrix its entries, of a convolution its kernel.
     """
 
     name: str
@@ -36,6 +38,7 @@ class SynapseActivity:
     events: Count
     operations: Count
     operations_with_zeros: Count
+    n_weights: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from neurodeploy.cost.activity import SynapseActivity
 from neurodeploy.cost.intervals import Count
 from neurodeploy.cost.schedule import AnyNetwork, AnySynapse
-from neurodeploy.network import INPUT
+from neurodeploy.cost.wiring import fan_in, fan_out, pattern_of, shift_of
+from neurodeploy.network import ALWAYS_ON, INPUT
 
 
 def event_bounds(synapse: AnySynapse, operations: NDArray[np.int64], most: int) -> Count:
@@ -20,19 +22,40 @@ def event_bounds(synapse: AnySynapse, operations: NDArray[np.int64], most: int) 
     lines and many on narrow ones look alike. Lines of one width, as the always-on line, are exact.
     ``most`` is what all lines could send.
     """
-    fan_out = np.count_nonzero(synapse.weight, axis=0)
-    wired = fan_out[fan_out > 0]
+    each = fan_out(pattern_of(synapse))
+    wired = each[each > 0]
     if wired.size == 0:
         return Count(
             np.zeros(operations.shape), np.zeros(operations.shape), _full(operations, most)
         )
     low = np.ceil(operations / wired.max())
     # A line without weights may have sent without causing an operation.
-    silent_lines = wired.size < fan_out.size
+    silent_lines = wired.size < each.size
     high = _full(operations, most) if silent_lines else np.floor(operations / wired.min())
     high = np.maximum(low, np.minimum(high, most))
     typ = np.clip(operations / wired.mean(), low, high)
     return Count(low, typ, high)
+
+
+def operations_with_zeros(
+    synapse: AnySynapse, events: Count, operations: NDArray[np.int64]
+) -> Count:
+    """Return the operations with stored weights of value zero counted, bounded where unknown.
+
+    A dense matrix stores all; a sparse one its entries, a convolution its kernel at every place.
+    """
+    pattern = pattern_of(synapse)
+    if pattern.kind == "dense":
+        return events.scaled(pattern.size_out)
+    stored = fan_out(dataclasses.replace(pattern, weight=np.ones_like(pattern.weight)))
+    zeros = stored - fan_out(pattern)
+    exact = Count.exactly(operations)
+    return exact + events.times(zeros.min(), float(zeros.mean()), zeros.max())
+
+
+def most_operations(synapse: AnySynapse, events: Count) -> NDArray[np.float64]:
+    """Return the most operations that ``events`` can cause."""
+    return events.high * int(fan_out(pattern_of(synapse)).max(initial=0))
 
 
 def _full(like: NDArray[Any], value: float) -> NDArray[np.float64]:
@@ -45,19 +68,29 @@ def active_bounds(
     incoming: tuple[SynapseActivity, ...],
     updates: NDArray[np.float64],
     timing: str,
+    *,
+    steps: int,
+    rows: int,
 ) -> Count:
     """Bound the updates with input: each takes at least one operation and at most the fan-in.
 
-    Typical is the upper bound: in a dense layer one spike reaches every neuron. On the hardware
-    axis the operations of what was sent in the last step belong to no update of this sample.
+    Typical is the upper bound: in a dense layer one spike reaches every neuron. The operations of
+    what was sent too late to arrive belong to no update of this sample. ``steps`` bring input,
+    ``rows`` are on the time axis.
     """
     operations = sum((s.operations.typ for s in incoming), np.zeros(updates.shape))
-    synapses = net.synapses_into(name)
-    fan_in = sum(int(np.count_nonzero(s.weight, axis=1).max(initial=0)) for s in synapses)
-    late = sum(int(np.count_nonzero(s.weight)) for s in synapses if s.source != INPUT)
-    arrived = np.maximum(operations - (late if timing == "lava" else 0), 0)
+    widest, lost = 0, 0
+    for synapse in net.synapses_into(name):
+        each = fan_in(pattern_of(synapse))
+        shift = int(timing == "lava")
+        if synapse.source != ALWAYS_ON:
+            shift = int(shift_of(net, synapse, hardware=timing == "lava").max())
+        widest += int(each.max(initial=0))
+        last = steps if synapse.source == INPUT else rows
+        lost += int(each.sum()) * max(0, last + shift - rows)
+    arrived = np.maximum(operations - lost, 0)
     high = np.minimum(operations, updates)
-    low = np.ceil(arrived / fan_in) if fan_in else np.zeros(updates.shape)
+    low = np.ceil(arrived / widest) if widest else np.zeros(updates.shape)
     return Count(np.minimum(low, high), high, high)
 
 

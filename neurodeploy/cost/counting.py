@@ -9,9 +9,16 @@ from numpy.typing import NDArray
 
 from neurodeploy.cost.active import count_active_updates
 from neurodeploy.cost.activity import Activity, LayerActivity, SynapseActivity
-from neurodeploy.cost.bounds import active_bounds, event_bounds, input_events
+from neurodeploy.cost.bounds import (
+    active_bounds,
+    event_bounds,
+    input_events,
+    most_operations,
+    operations_with_zeros,
+)
 from neurodeploy.cost.intervals import Count
 from neurodeploy.cost.schedule import AnyNetwork, AnySynapse, max_latency
+from neurodeploy.cost.wiring import pattern_of
 from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.network import ALWAYS_ON, INPUT, FixedPointNetwork, Traces
 
@@ -58,7 +65,9 @@ def count_activity(net: AnyNetwork, traces: Traces, codes: NDArray[Any] | None =
         incoming = tuple(synapses[s.name] for s in net.synapses_into(population.name))
         updates = Count.exactly(np.full(samples, population.size * hardware_steps))
         if exact is None:
-            active = active_bounds(net, population.name, incoming, updates.typ, timing)
+            active = active_bounds(
+                net, population.name, incoming, updates.typ, timing, steps=steps, rows=rows
+            )
         else:
             active = Count.exactly(exact[population.name])
         spikes = Count.exactly(_count(traces, f"{population.name}/spikes"))
@@ -135,7 +144,8 @@ def _synapse(
     steps: int,
 ) -> SynapseActivity:
     operations = _count(traces, f"{synapse.name}/operations")
-    n_target, n_source = synapse.weight.shape
+    pattern = pattern_of(synapse)
+    n_target, n_source = pattern.size_out, pattern.size_in
     if synapse.source == INPUT and codes is not None:
         events = Count.exactly(np.count_nonzero(codes, axis=(0, 2)))
     elif synapse.source == INPUT:
@@ -144,8 +154,7 @@ def _synapse(
         events = event_bounds(synapse, operations, steps + max_latency(net))
     else:
         events = Count.exactly(_count(traces, f"{synapse.source}/spikes"))
-    all_weights = events.scaled(n_target)
-    if (operations > all_weights.high).any():
+    if (operations > most_operations(synapse, events)).any():
         raise InputError(
             f"traces: synapse {synapse.name} has more operations than its events have weights; "
             "give the network and the input that made the traces"
@@ -154,10 +163,11 @@ def _synapse(
         synapse.name,
         synapse.source,
         synapse.target,
-        "dense",
+        pattern.kind,
         n_source,
         n_target,
         events,
         Count.exactly(operations),
-        all_weights,
+        operations_with_zeros(synapse, events, operations),
+        n_weights=int(pattern.weight.size),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from neurodeploy.cost.activity import Activity, LayerActivity
+from neurodeploy.cost.activity import Activity, LayerActivity, SynapseActivity
 from neurodeploy.hardware_profiles import Limits
 
 
@@ -56,8 +56,14 @@ def _cores(layer: LayerActivity, limits: Limits, weight_bits: int) -> int:
         needed = max(needed, math.ceil(layer.size / neurons[1]))
     memory = limits.synapse_memory_per_core.interval("bits")
     if memory:
-        # A convolution shares its weights; its share of memory is left out.
-        dense = [s for s in layer.incoming if s.synapse_format == "dense"]
-        bits = sum(s.n_source * s.n_target for s in dense) * weight_bits
+        # A convolution shares its weights; its share of memory is left out. So are the indices of
+        # sparse weights, whose width nobody has published.
+        bits = sum(_stored_weights(s) for s in layer.incoming) * weight_bits
         needed = max(needed, math.ceil(bits / memory[1]))
     return needed
+
+
+def _stored_weights(synapse: SynapseActivity) -> int:
+    if synapse.synapse_format == "dense":
+        return synapse.n_source * synapse.n_target
+    return synapse.n_weights if synapse.synapse_format == "sparse" else 0

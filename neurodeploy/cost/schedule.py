@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from neurodeploy.network import ALWAYS_ON, FixedPointNetwork, FixedSynapse, Network, Synapse
+from neurodeploy.network import INPUT, FixedPointNetwork, FixedSynapse, Network, Synapse
 
 AnyNetwork: TypeAlias = Network | FixedPointNetwork
 AnySynapse: TypeAlias = Synapse | FixedSynapse
@@ -14,15 +14,16 @@ def latencies(net: AnyNetwork) -> dict[str, int]:
     """Return the latency of every population, in hardware steps.
 
     A fixed-point network says so itself; for a float one it is the longest chain of synapses from
-    the input, as a synapse costs one hardware step.
+    the input, as a synapse costs one hardware step, less the steps that a delay has to spare.
     """
     if isinstance(net, FixedPointNetwork):
         return {p.name: p.latency for p in net.populations}
-    depth: dict[str, int] = {}
+    depth: dict[str, int] = {INPUT: 0}
     for population in net.populations:
-        sources = [s.source for s in net.synapses_into(population.name)]
-        behind = [depth.get(source, 0) for source in sources if source != ALWAYS_ON]
-        depth[population.name] = 1 + max(behind) if behind else 0
+        before = [s for s in net.synapses_into(population.name) if s.source in depth]
+        found = [depth[s.source] + 1 - s.delay_steps for s in before]
+        depth[population.name] = max(1, *found) if found else 1
+    del depth[INPUT]
     return depth
 
 
