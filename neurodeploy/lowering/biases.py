@@ -16,8 +16,8 @@ from neurodeploy.errors import UnsupportedNodeError
 from neurodeploy.findings import Finding, Result
 from neurodeploy.lowering.conditions import BIASES_IN_NEURONS, NEVER_SILENT
 from neurodeploy.lowering.linear_output import constant_of
-from neurodeploy.lowering.passes import PASSING, Pass
-from neurodeploy.lowering.passing_order import passing_order
+from neurodeploy.lowering.passes import PASSING, Pass, neurons
+from neurodeploy.lowering.passing_order import passing_order, require_neuron_readout
 from neurodeploy.network import (
     ALWAYS_ON,
     Convolution,
@@ -44,9 +44,10 @@ class MoveBiases(Pass):
         Raises
         ------
         UnsupportedNodeError
-            If a synapse leaves out a first step in which its source sends more than a bias, or if
-            delays form a cycle without a neuron.
+            If a synapse leaves out a first step in which its source sends more than a bias, if
+            delays form a cycle without a neuron, or if the read-out reads a relay or a delay.
         """
+        require_neuron_readout(network)
         passing = passing_order(network)
         _require_nothing_lost(network, passing)
         sent = _all_sent(network, passing)
@@ -68,9 +69,18 @@ class MoveBiases(Pass):
 
 
 def late_biases(network: Network) -> dict[str, str]:
-    """Return what makes biases begin after the first step: {synapse or node: how}."""
+    """Return what makes biases begin after the first step: {synapse or node: how}.
+
+    Empty where no such bias reaches a neuron.
+    """
     passing = passing_order(network)
     sent = _all_sent(network, passing)
+    if not any(
+        begin and x.any()
+        for p in neurons(network)
+        for begin, x in _arriving(network, p, sent).items()
+    ):
+        return {}
     found: dict[str, str] = {}
     for s in network.synapses:
         size = s.operators[0].size_in if s.operators else network.population(s.target).size

@@ -6,10 +6,10 @@ import dataclasses
 
 import numpy as np
 
-from neurodeploy.errors import UnsupportedNodeError
 from neurodeploy.findings import Finding, Result
 from neurodeploy.lowering.conditions import BIASES_IN_NEURONS, NEVER_SILENT, NO_DELAYS
 from neurodeploy.lowering.passes import Pass
+from neurodeploy.lowering.passing_order import require_neuron_readout
 from neurodeploy.network import Network, Population, Scale, Synapse
 
 
@@ -29,11 +29,7 @@ class DelaysToSynapses(Pass):
             If the read-out reads a delay: targets read neurons.
         """
         delays = {p.name: p for p in network.populations if p.kind == "delay"}
-        if network.readout.population in delays:
-            raise UnsupportedNodeError(
-                f"node {network.readout.population!r}: is a delay and is read out; targets read "
-                "neurons: put a LI node behind it, or read the node before it"
-            )
+        require_neuron_readout(network)
         synapses: list[Synapse] = []
         for s in network.synapses:
             synapses += _split(s, delays[s.source]) if s.source in delays else [s]

@@ -1,4 +1,4 @@
-"""The order in which values run through relays and delays, which have no state of a neuron."""
+"""Relays and delays, which only hand values on: in which order, and that none is read out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ from neurodeploy.errors import UnsupportedNodeError
 from neurodeploy.lowering.feedback import strong_components
 from neurodeploy.lowering.passes import PASSING
 from neurodeploy.network import Network, Population
+
+
+def require_neuron_readout(network: Network) -> None:
+    """Raise UnsupportedNodeError where the read-out reads a relay or a delay.
+
+    ``lower`` puts a neuron behind such a node; only networks made otherwise lack it.
+    """
+    read = network.population(network.readout.population)
+    if read.kind in PASSING:
+        raise UnsupportedNodeError(
+            f"node {read.name!r}: is a {read.kind} and is read out; targets read neurons: put a LI "
+            "node behind it, or read the node before it"
+        )
 
 
 def passing_order(network: Network) -> list[Population]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
-from neurodeploy.errors import UnsupportedNodeError
 from neurodeploy.findings import Result
 from neurodeploy.lowering.conditions import BIASES_IN_NEURONS, NEVER_SILENT, NO_DELAYS, NO_RELAYS
 from neurodeploy.lowering.passes import Pass
-from neurodeploy.lowering.passing_order import passing_order
+from neurodeploy.lowering.passing_order import passing_order, require_neuron_readout
 from neurodeploy.lowering.products import Products
 from neurodeploy.network import Network, Operator, Population, Synapse
 
@@ -48,12 +47,8 @@ class RelaysToPaths(Pass):
         ResourceError
             If ways that were added up need more weights than the limit.
         """
+        require_neuron_readout(network)
         relays = passing_order(network)
-        if any(p.name == network.readout.population for p in relays):
-            raise UnsupportedNodeError(
-                f"node {network.readout.population!r}: is a sum without a neuron and is read out; "
-                "targets read neurons: read a LI node behind it"
-            )
         ways: dict[str, list[_Way]] = {}
         nodes: dict[str, tuple[str, ...]] = {}
         for p in relays:
