@@ -47,15 +47,23 @@ def operations_with_zeros(
     pattern = pattern_of(synapse)
     if pattern.kind == "dense":
         return events.scaled(pattern.size_out)
-    stored = fan_out(dataclasses.replace(pattern, weight=np.ones_like(pattern.weight)))
-    zeros = stored - fan_out(pattern)
+    zeros = _stored_fan_out(synapse) - fan_out(pattern)
     exact = Count.exactly(operations)
     return exact + events.times(zeros.min(), float(zeros.mean()), zeros.max())
 
 
 def most_operations(synapse: AnySynapse, events: Count) -> NDArray[np.float64]:
-    """Return the most operations that ``events`` can cause."""
-    return events.high * int(fan_out(pattern_of(synapse)).max(initial=0))
+    """Return the most operations that ``events`` can cause.
+
+    Stored zeros count: the float network whose run is counted may have a weight where the integers
+    have rounded it away.
+    """
+    return events.high * int(_stored_fan_out(synapse).max(initial=0))
+
+
+def _stored_fan_out(synapse: AnySynapse) -> NDArray[np.int64]:
+    pattern = pattern_of(synapse)
+    return fan_out(dataclasses.replace(pattern, weight=np.ones_like(pattern.weight)))
 
 
 def _full(like: NDArray[Any], value: float) -> NDArray[np.float64]:
