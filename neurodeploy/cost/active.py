@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.cost.schedule import AnyNetwork, latencies
-from neurodeploy.cost.wiring import pattern_of, reached, shift_of
+from neurodeploy.cost.wiring import fan_in, pattern_of, reached, shift_of
 from neurodeploy.network import ALWAYS_ON, INPUT, Traces
 
 #: Values worked on at a time.
@@ -74,7 +74,7 @@ def _reached(
         if synapse.source == ALWAYS_ON:
             # The line acts from the layer's own first step on.
             first = latencies(net)[name] if hardware else 0
-            found[first:] |= (pattern.weight != 0).any(axis=1)
+            found[first:] |= fan_in(pattern) > 0
             continue
         shift = shift_of(net, synapse, hardware=hardware)
         found |= reached(pattern, shift, sent[synapse.source][:, part], rows)
