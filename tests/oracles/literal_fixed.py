@@ -90,14 +90,14 @@ class NeuronState:
     ``threshold`` (mantissas, anything that broadcasts to [B, N]) stands in for the population's.
     """
 
-    def __init__(self, p: FixedPopulation, v_start, batch: int, threshold=None):
+    def __init__(self, p: FixedPopulation, v_start, batch: int, threshold=None, record=QUANTITIES):
         self.p = p
         self.u = np.tile(p.u_init.astype(np.int64), (batch, 1))
         self.v = np.tile(v_start.astype(np.int64), (batch, 1))
         self.wait = np.zeros((batch, p.size), np.int64)
         self.threshold = p.v_threshold.astype(np.int64) if threshold is None else threshold
         self.steps_done = 0
-        self.recorded = {q: [] for q in QUANTITIES}
+        self.recorded = {q: [] for q in record}
         self.sums = {q: np.zeros(batch, np.int64) for q in ("spikes", "wraps", "clamps")}
 
     @property
@@ -133,8 +133,8 @@ class NeuronState:
         for quantity, value in (("spikes", fired), ("wraps", wrapped), ("clamps", clamped)):
             self.sums[quantity] += value.sum(axis=1)
         row = {"spikes": fired.astype(np.int64), "u": self.u, "v": self.v, "v_pre": v_pre}
-        for quantity, value in row.items():
-            self.recorded[quantity].append(np.array(value))
+        for quantity, rows in self.recorded.items():
+            rows.append(np.array(row[quantity]))
 
 
 def _collect(states, operations) -> LiteralRun:

@@ -13,7 +13,7 @@ from neurodeploy.network.start_state import with_start_v
 #: lif: no memory in u; if: no leak either; cuba: u has memory.
 NEURONS = ("lif", "if", "cuba", "dlif", "subtract", "refractory", "periodic", "readout")
 LOWEST_RATE, HIGHEST_RATE = 0.01, 0.5
-_CANDIDATES = np.unique(np.rint(np.geomspace(1, V_THRESHOLD_MAX, 26)).astype(np.int64) - 1)
+_CANDIDATES = np.unique(np.rint(np.geomspace(1, V_THRESHOLD_MAX, 20)).astype(np.int64) - 1)
 
 
 def random_decays(rng, size, highest):
@@ -88,8 +88,9 @@ def fitting(rng, population: FixedPopulation, a, *, hardware=True) -> FixedPopul
         return startable(population) if hardware else population
     steps, batch, _ = a.shape
     count = _CANDIDATES.size
+    thresholds = _CANDIDATES.repeat(batch)[:, None]
     state = NeuronState(
-        population, population.v_init, count * batch, threshold=_CANDIDATES.repeat(batch)[:, None]
+        population, population.v_init, count * batch, threshold=thresholds, record=("spikes",)
     )
     for t in range(steps):
         state.step(np.tile(a[t], (count, 1)), False, t + 1 + population.latency)
@@ -108,7 +109,7 @@ def fitting(rng, population: FixedPopulation, a, *, hardware=True) -> FixedPopul
 
 def spikes_of(population: FixedPopulation, a) -> np.ndarray:
     """Return the spikes [T, B, N] that ``a`` makes it fire."""
-    state = NeuronState(population, population.v_init, a.shape[1])
+    state = NeuronState(population, population.v_init, a.shape[1], record=("spikes",))
     for t in range(a.shape[0]):
         state.step(a[t], False, t + 1 + population.latency)
     return np.stack(state.spikes)
