@@ -14,6 +14,10 @@ from neurodeploy.lowering.convolutions import pool_as_convolution
 from neurodeploy.network import Convolution, Dense, Operator, Pool, Scale, Sparse
 
 Matrix: TypeAlias = scipy.sparse.csr_array
+#: A kernel place, the outputs (flat) that it serves, and the inputs that it takes there.
+_Tap: TypeAlias = tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.int64]]
+#: Weights of a convolution's matrix that are made at a time.
+_PART = 2**22
 
 
 def matrix_of(operator: Operator) -> Matrix:
@@ -91,25 +95,40 @@ def _pool(pool: Pool) -> Matrix:
 
 
 def _convolution(c: Convolution) -> Matrix:
-    extent_in, extent_out = c.input_shape[1:], c.output_shape[1:]
-    size_in, size_out = int(np.prod(extent_in)), int(np.prod(extent_out))
+    """Make the rows of some channels at a time: what one part needs on the way stays small."""
+    places = int(np.prod(c.weight.shape[1:])) * int(np.prod(c.output_shape[1:]))
+    step = max(1, _PART // max(1, places))
+    taps = _taps(
+        c.input_shape[1:], c.output_shape[1:], c.weight.shape[2:], c.stride, c.padding, c.dilation
+    )
+    channels = c.output_shape[0]
+    parts = [
+        _channels(c, taps, first, min(first + step, channels)) for first in range(0, channels, step)
+    ]
+    return parts[0] if len(parts) == 1 else Matrix(scipy.sparse.vstack(parts, format="csr"))
+
+
+def _channels(c: Convolution, taps: list[_Tap], first: int, end: int) -> Matrix:
+    """Return the rows of the output channels ``first`` .. ``end - 1``."""
+    size_in, size_out = int(np.prod(c.input_shape[1:])), int(np.prod(c.output_shape[1:]))
     per_group_out = c.output_shape[0] // c.groups
     per_group_in = c.input_shape[0] // c.groups
     out_channel, in_channel = np.meshgrid(
-        np.arange(c.output_shape[0]), np.arange(per_group_in), indexing="ij"
+        np.arange(end - first), np.arange(per_group_in), indexing="ij"
     )
-    source_channel = in_channel + (out_channel // per_group_out) * per_group_in
+    source_channel = in_channel + ((first + out_channel) // per_group_out) * per_group_in
     rows, columns, values = [], [], []
     kernel = c.weight.shape[2:]
-    for tap, out, taken in _taps(extent_in, extent_out, kernel, c.stride, c.padding, c.dilation):
-        weights = c.weight.reshape(*c.weight.shape[:2], -1)[:, :, np.ravel_multi_index(tap, kernel)]
+    flat = c.weight[first:end].reshape(end - first, per_group_in, -1)
+    for tap, out, taken in taps:
+        weights = flat[:, :, np.ravel_multi_index(tap, kernel)]
         used = weights != 0
         row = out_channel[used][:, None] * size_out + out
         column = source_channel[used][:, None] * size_in + taken
         rows.append(row.ravel())
         columns.append(column.ravel())
         values.append(np.repeat(weights[used], out.size))
-    shape = (c.output_shape[0] * size_out, c.input_shape[0] * size_in)
+    shape = ((end - first) * size_out, c.input_shape[0] * size_in)
     pairs = (np.concatenate(rows), np.concatenate(columns))
     matrix = scipy.sparse.coo_array((np.concatenate(values), pairs), shape=shape)
     return scipy.sparse.csr_array(matrix)
@@ -122,7 +141,7 @@ def _taps(
     stride: tuple[int, ...],
     padding: tuple[tuple[int, int], ...],
     dilation: tuple[int, ...],
-) -> list[tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.int64]]]:
+) -> list[_Tap]:
     """Return, per kernel element, the output positions it serves and the inputs it takes (flat)."""
     found = []
     for tap in itertools.product(*(range(k) for k in kernel)):

@@ -24,6 +24,7 @@ from neurodeploy.lowering.convolutions import (
     scaled_before,
     two_axes,
 )
+from neurodeploy.lowering.linear_output import pulled_back
 from neurodeploy.lowering.matrices import Matrix, matrix_of, weights_of
 from neurodeploy.network import Convolution, Dense, Operator, Pool, Scale, Sparse
 
@@ -103,16 +104,22 @@ class Products:
             self._count(name, size, size, size)
             return Matrix(scipy.sparse.eye_array(size, format="csr"))
         parts = list(operators)
-        backwards = parts[-1].size_out <= parts[0].size_in
+        backwards = _is_full(parts[-1]) or parts[-1].size_out <= parts[0].size_in
         product = self._as_matrix(name, parts.pop(-1 if backwards else 0))
         while parts:
-            other = self._as_matrix(name, parts.pop(-1 if backwards else 0))
+            operator = parts.pop(-1 if backwards else 0)
+            if isinstance(product, np.ndarray) and isinstance(operator, Convolution) and backwards:
+                # The convolution's own matrix may be far larger than the product.
+                self._require(name, len(product) * operator.size_in, len(product), operator.size_in)
+                product = pulled_back(product, operator)
+                continue
+            other = self._as_matrix(name, operator)
             pair = (product, other) if backwards else (other, product)
             product = self._product(name, *pair)
         return product
 
     def _as_matrix(self, name: str, operator: Operator) -> Matrix | Full:
-        if isinstance(operator, Dense) and operator.weight.ndim == 2:
+        if isinstance(operator, Dense) and _is_full(operator):
             return operator.weight
         if not isinstance(operator, Sparse):
             weights = weights_of(operator)
@@ -161,6 +168,10 @@ class Products:
                 "between its linear nodes, keep pools unpadded and scales equal within a channel "
                 "so that it stays a convolution, or raise the limit (max_elements)"
             )
+
+
+def _is_full(operator: Operator) -> bool:
+    return isinstance(operator, Dense) and operator.weight.ndim == 2
 
 
 def _values(matrix: Matrix | Full) -> NDArray[np.float64]:

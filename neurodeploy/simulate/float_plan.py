@@ -127,8 +127,8 @@ def require_layered(net: Network) -> None:
     for s in net.synapses:
         if s.late or s.silent_first:
             raise InputError(
-                f"timing: synapse {s.name} ({s.source} -> {s.target}) is feedback, which hardware "
-                "delays by other steps; use timing='aligned'"
+                f"timing: synapse {s.name} ({s.source} -> {s.target}) is delayed or feedback, "
+                "which hardware delays by other steps; use timing='aligned'"
             )
 
 

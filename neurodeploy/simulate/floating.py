@@ -72,8 +72,8 @@ def run_float(
         Where torch computes.
     memory_bytes : int
         Bound on the values worked on at a time; samples and steps are taken in blocks below it.
-        Weights and records come on top. Results do not depend on it beyond the order in which a
-        matrix product adds.
+        Weights, records, and what a synapse or a delay holds back come on top. Results do not
+        depend on it beyond the order in which a matrix product adds.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from neurodeploy.lowering.convolutions import (
     scaled_before,
     two_axes,
 )
-from neurodeploy.lowering.linear_output import linear_output
+from neurodeploy.lowering.linear_output import linear_output, pulled_back
 from neurodeploy.lowering.matrices import matrix_of, weights_of
 from neurodeploy.network import Convolution, Dense, Pool, Scale
 
@@ -174,6 +174,22 @@ def test_weights_are_counted_and_outputs_computed_without_a_matrix():
         assert weights_of(operator) == matrix.nnz, seed
         x = rng.integers(-4, 5, operator.size_in).astype(float)
         np.testing.assert_allclose(linear_output(operator, x), matrix @ x, rtol=0, atol=1e-12)
+
+
+def test_matrices_are_pulled_back_through_convolutions():
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        c = convolution(rng, shape_of(rng))
+        rows = rng.integers(-3, 4, (int(rng.integers(1, 5)), c.size_out)).astype(float)
+        np.testing.assert_array_equal(pulled_back(rows, c), rows @ matrix_of(c).toarray())
+
+
+def test_the_matrix_of_a_convolution_is_made_in_parts(monkeypatch):
+    rng = np.random.default_rng(1)
+    c = convolution(rng, (6, 5, 4))
+    whole = matrix_of(c).toarray()
+    monkeypatch.setattr("neurodeploy.lowering.matrices._PART", 1)
+    np.testing.assert_array_equal(matrix_of(c).toarray(), whole)
 
 
 def test_every_small_case():

@@ -313,6 +313,34 @@ def test_a_product_is_stopped_on_the_way():
     assert time.process_time() - start < 5
 
 
+def test_a_convolution_before_a_matrix_is_never_written_out():
+    # As a matrix of its own the convolution has 2 * 10**7 weights; the product has 10**5.
+    rng, shape = np.random.default_rng(0), (16, 64, 64)
+    conv = Convolution(
+        "c",
+        rng.normal(size=(16, 16, 5, 5)),
+        None,
+        (1, 1),
+        ((2, 2), (2, 2)),
+        (1, 1),
+        1,
+        shape,
+        shape,
+    )
+    scale = Scale("s", rng.uniform(1, 2, 2**16))
+    last = Dense("d", rng.normal(size=(2, 2**16)))
+    net = network([lif("n", 2)], [Synapse("a", INPUT, "n", (conv, scale, last))], 2**16)
+    start = time.process_time()
+    (synapse,) = compose(net, max_elements=2**18).value.synapses
+    assert time.process_time() - start < 5
+    x = rng.normal(size=(1, 1, 2**16))
+    before, after = (
+        run_float(n, x, record=("v",)).records["n/v"] for n in (net, compose(net).value)
+    )
+    np.testing.assert_allclose(after, before, rtol=1e-10)
+    assert synapse.weight.shape == (2, 2**16)
+
+
 def vgg(channels):
     """A VGG of 13 convolutions, batch scales and average pools on 32 x 32."""
     rng, populations, synapses = np.random.default_rng(0), [], []
