@@ -15,6 +15,7 @@ from neurodeploy.export.lava.acceptance import require_faithful
 from neurodeploy.export.lava.launch import Limits
 from neurodeploy.export.lava.prepared_run import Job, PreparedRun, share_out
 from neurodeploy.export.lava.runtime import Mode, require
+from neurodeploy.export.lava_worker.lifeline import RUN_FOLDER
 from neurodeploy.network.fixed import FixedPointNetwork
 from neurodeploy.network.traces import Traces
 from neurodeploy.simulate.run_meta import Timing, checked_quantities
@@ -135,7 +136,7 @@ def run_lava_batch(
     seconds = sum(p.sample_s * p.stimulus.batch for p in prepared) / workers
     jobs = [p.jobs_within(seconds if workers > 1 else float("inf")) for p in prepared]
     shares = share_out([job for cut in jobs for job in cut], workers)
-    with tempfile.TemporaryDirectory(prefix="neurodeploy-lava-") as name:
+    with tempfile.TemporaryDirectory(prefix=RUN_FOLDER) as name:
         folder = Path(name)
         runtime.run_all(
             [[job.write(folder) for job in share] for share in shares],
@@ -163,7 +164,7 @@ def time_steps(
     prepared = _prepare(LavaRun(net, codes, steps, (), lava_quirks=lava_quirks), "run")
     runtime = require(mode)
     jobs: list[Job] = prepared.jobs_within(float("inf"))
-    with tempfile.TemporaryDirectory(prefix="neurodeploy-lava-") as name:
+    with tempfile.TemporaryDirectory(prefix=RUN_FOLDER) as name:
         folder = Path(name)
         documents = [job.write(folder, record=False) for job in jobs]
         results = runtime.run(documents, folder, timeout_s=timeout_s)["jobs"]

@@ -22,6 +22,7 @@ from neurodeploy.errors import InputError, LavaError, MissingComponentError
 from neurodeploy.export.lava.interpreters import Interpreter, ask, find_interpreter
 from neurodeploy.export.lava.launch import Limits, Worker, new_log, run_workers
 from neurodeploy.export.lava.staging import stage
+from neurodeploy.export.lava_worker.lifeline import RUN_FOLDER
 from neurodeploy.files import write_json
 
 Mode = Literal["official", "shim"]
@@ -237,7 +238,7 @@ def status(
 
 def golden_checks(runtime: Runtime) -> tuple[GoldenCheck, ...]:
     """Run the golden vectors on ``runtime``'s Lava."""
-    with tempfile.TemporaryDirectory(prefix="neurodeploy-lava-") as folder:
+    with tempfile.TemporaryDirectory(prefix=RUN_FOLDER) as folder:
         result = runtime.run([{"kind": "golden"}], Path(folder), timeout_s=_SELF_TEST_S)
     return tuple(
         GoldenCheck(check["name"], tuple(check["expected"]), tuple(check["found"]))
@@ -329,7 +330,7 @@ def _build(root: Path, mode: Mode, interpreter: Interpreter, say: Progress) -> R
         _call(log, [*pip, "--no-deps", "--ignore-requires-python", _LAVA])
     say("importing Lava once")
     runtime = Runtime(root, mode, {})
-    with tempfile.TemporaryDirectory(prefix="neurodeploy-lava-") as folder:
+    with tempfile.TemporaryDirectory(prefix=RUN_FOLDER) as folder:
         result = runtime.run([{"kind": "probe"}], Path(folder), timeout_s=_PROBE_S)
     if bool(result["shim"]) != (mode == "shim"):
         raise LavaError(f"lava: the runtime in {environment} is not of mode {mode}")

@@ -21,7 +21,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from neurodeploy.export.lava_worker.import_shim import apply_import_shim
-from neurodeploy.export.lava_worker.lifeline import tie_children_to_this_process
+from neurodeploy.export.lava_worker.lifeline import (
+    end_without_host,
+    tie_children_to_this_process,
+)
 from neurodeploy.export.lava_worker.watchdog import Watchdog
 from neurodeploy.files import write_json
 
@@ -47,7 +50,7 @@ def main(folder: Path, number: int) -> NoReturn:
     try:
         shimmed = apply_import_shim()
         tie_children_to_this_process()
-        watchdog = Watchdog(fail)
+        watchdog = Watchdog(fail, lambda: end_without_host(folder))
         from neurodeploy.export.lava_worker.jobs import run_jobs
 
         document = run_jobs(folder, number, watchdog, note)

@@ -53,6 +53,7 @@ class NetworkJob:
         out.mkdir(exist_ok=True)
         self._recording = Recording(job["record"], out, self._samples)
         self._step_s: float | None = None
+        self._pieces = 0
         self._seconds = {"build_s": 0.0, "stepping_s": 0.0, "restart_s": 0.0, "stop_s": 0.0}
 
     def run(self) -> dict[str, Any]:
@@ -116,18 +117,20 @@ class NetworkJob:
         # Steps that only wait for the next sample are left out after the last one.
         left = network.steps_per_sample if last else network.pace
         begun = time.perf_counter()
-        if self._step_s is None:
-            self._progress.expect(_FIRST_STEP_S)
-            network.step(1)
-            left -= 1
         while left:
-            steps = _PROBE_STEPS
-            if self._step_s is not None:
-                steps = max(1, int(_PIECE_S / self._step_s))
-            steps = min(steps, left)
-            self._progress.expect(steps * (self._step_s or _FIRST_STEP_S))
+            steps = min(self._steps_of_next_piece(), left)
+            self._progress.expect(_FIRST_STEP_S if self._step_s is None else steps * self._step_s)
             piece_begun = time.perf_counter()
             network.step(steps)
             self._step_s = max((time.perf_counter() - piece_begun) / steps, 1e-6)
+            self._pieces += 1
             left -= steps
         self._seconds["stepping_s"] += time.perf_counter() - begun
+
+    def _steps_of_next_piece(self) -> int:
+        """Return 1 at first, which is slow, then a few to measure, then a few seconds' worth."""
+        if self._step_s is None:
+            return 1
+        if self._pieces == 1:
+            return _PROBE_STEPS
+        return max(1, int(_PIECE_S / self._step_s))

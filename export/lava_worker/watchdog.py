@@ -9,7 +9,6 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 import time
@@ -28,10 +27,12 @@ class Watchdog:
     ----------
     fail : callable
         Called once from the watching thread; does not return.
+    orphaned : callable
+        Called from the watching thread when our own parent is gone; does not return.
     """
 
-    def __init__(self, fail: Callable[[str], Any]) -> None:
-        self._fail = fail
+    def __init__(self, fail: Callable[[str], Any], orphaned: Callable[[], Any]) -> None:
+        self._fail, self._orphaned = fail, orphaned
         self._parent = os.getppid()
         self._stepping = threading.Event()
         self._children: list[Any] = []
@@ -51,7 +52,7 @@ class Watchdog:
         while True:
             time.sleep(_PERIOD_S)
             if os.getppid() != self._parent:
-                _end_own_group()
+                self._orphaned()
             ended = [c for c in self._children if not _alive(c)] if self._stepping.is_set() else []
             if not ended:
                 ended_since = None
@@ -60,14 +61,6 @@ class Watchdog:
             if time.monotonic() - ended_since > _GRACE_S:
                 faulthandler.dump_traceback(all_threads=True)
                 self._fail(_describe(ended))
-
-
-def _end_own_group() -> None:
-    """Leave with all of Lava's processes: nobody is there any more to end them, or to wait."""
-    if os.getpgrp() == os.getpid():
-        # Python's resource tracker ignores this signal and removes the shared memory.
-        os.killpg(os.getpgrp(), signal.SIGTERM)
-    os._exit(1)
 
 
 def _alive(child: Any) -> bool:
