@@ -49,8 +49,9 @@ class ChainsToOperators(Pass):
         for s in network.synapses:
             size = s.operators[0].size_in if s.operators else sizes[s.source]
             single = self._products.single(s.name, s.operators, size)
-            synapses.append(dataclasses.replace(s, operators=(single,)))
             findings += _finding(s, single)
+            if not _is_empty(single):
+                synapses.append(dataclasses.replace(s, operators=(single,)))
         return Result(dataclasses.replace(network, synapses=tuple(synapses)), tuple(findings))
 
 
@@ -83,10 +84,16 @@ class ParallelsToSums(Pass):
                 first = dataclasses.replace(first, operators=(total,))
                 text = f"{len(same)} connections from {first.source!r} are added up"
                 findings.append(Finding("info", f"node {first.target!r}", text))
-            synapses.append(first)
+            if not _is_empty(first.operators[0]):
+                synapses.append(first)
         names = _names(synapses)
         renamed = tuple(_renamed(s, name) for s, name in zip(synapses, names, strict=True))
         return Result(dataclasses.replace(network, synapses=renamed), tuple(findings))
+
+
+def _is_empty(operator: Operator) -> bool:
+    """Whether a product has no weight at all, so that its synapse carries nothing."""
+    return isinstance(operator, Sparse) and not operator.weight.size
 
 
 def _place(s: Synapse) -> object:
@@ -133,5 +140,7 @@ def _finding(s: Synapse, single: Operator) -> list[Finding]:
     kind = "convolution" if isinstance(single, Convolution) else "matrix"
     weights = int((single.weight != 0).sum()) if isinstance(single, (Dense, Sparse)) else 0
     stored = f" ({weights} non-zero weights)" if weights else ""
+    if _is_empty(single):
+        stored = " without any weight, so nothing of them is left"
     text = f"{nodes} are multiplied out into one {kind} {shape}{stored}"
     return [Finding("info", where, text)]

@@ -247,6 +247,18 @@ def test_ways_through_many_sums_stay_few():
     np.testing.assert_allclose(matrix_of(synapse.operators[0]).diagonal(), 0.25**29, rtol=1e-12)
 
 
+def test_a_product_without_weights_leaves_no_synapse():
+    left, right = Scale("l", [1.0, 0.0]), Scale("r", [0.0, 1.0])
+    net = network([lif("n", 2)], [
+        Synapse("a", INPUT, "n", (left, right)), Synapse("b", INPUT, "n", (left,)),
+        Synapse("c", INPUT, "n", (Scale("m", [-1.0, 0.0]),)),
+    ], 2)  # fmt: skip
+    composed, findings = compose(net)
+    assert composed.synapses == ()
+    assert any("without any weight" in f.what for f in findings)
+    assert run_float(composed, np.ones((2, 1, 2))).output.shape == (2, 1, 2)
+
+
 def test_chains_are_dense_where_full_and_sparse_elsewhere():
     rng = np.random.default_rng(0)
     weight, scale = rng.normal(size=(5, 6)), rng.normal(size=6)
