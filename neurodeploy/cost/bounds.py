@@ -47,9 +47,12 @@ def operations_with_zeros(
     pattern = pattern_of(synapse)
     if pattern.kind == "dense":
         return events.scaled(pattern.size_out)
-    zeros = _stored_fan_out(synapse) - fan_out(pattern)
-    exact = Count.exactly(operations)
-    return exact + events.times(zeros.min(), float(zeros.mean()), zeros.max())
+    stored = _stored_fan_out(synapse)
+    zeros = stored - fan_out(pattern)
+    low = operations + events.low * zeros.min()
+    high = np.minimum(operations + events.high * zeros.max(), events.high * stored.max())
+    high = np.maximum(low, high)
+    return Count(low, np.clip(operations + events.typ * zeros.mean(), low, high), high)
 
 
 def most_operations(synapse: AnySynapse, events: Count) -> NDArray[np.float64]:
