@@ -8,7 +8,7 @@ from typing import Any
 
 from neurodeploy.cli.console import Console, percent
 from neurodeploy.cli.model_commands import add_width_arguments, model_for
-from neurodeploy.cli.options import existing_folder, positive, radii
+from neurodeploy.cli.options import existing_folder, not_negative, positive, radii
 from neurodeploy.errors import InputError
 
 
@@ -23,17 +23,27 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
         help="exact: every entry; rate: every population's rate within 1 %% (relative); "
         "decision: every sample's class",
     )
+    parser.add_argument(
+        "--chip", action="store_true", help="b was read from a chip: show a as its probes would"
+    )
+    parser.add_argument(
+        "--probe-offset", type=not_negative, default=0, help="steps by which the chip's probes lag"
+    )
 
 
 def compare(arguments: argparse.Namespace) -> int:
     """Compare two traces; exit 1 if the accepted level does not hold."""
-    from neurodeploy.network import Traces, compare_traces, on_logical_axis
+    from neurodeploy.network import Traces, chip_observation, compare_traces, on_logical_axis
 
     console = Console(arguments.json)
     a, b = Traces.load(arguments.a), Traces.load(arguments.b)
     if a.meta.get("timing", "aligned") != b.meta.get("timing", "aligned"):
         a, b = on_logical_axis(a), on_logical_axis(b)
         console.note("one run is in hardware time; both are compared on the logical axis")
+    if arguments.chip:
+        a = chip_observation(a, probe_offset=arguments.probe_offset)
+    elif arguments.probe_offset:
+        raise InputError("compare --probe-offset: belongs to --chip; add it, or drop the offset")
     if a.meta.get("input_hash") != b.meta.get("input_hash"):
         console.note("warning: the two runs had different input, so differences mean little")
     one_is_float = (a.meta.get("backend") == "float") != (b.meta.get("backend") == "float")

@@ -1,6 +1,7 @@
 """Float and fixed-point networks, what a run records, and their files. numpy and h5py only."""
 
 from neurodeploy.network.agreement import Comparison, RecordAgreement, compare_traces
+from neurodeploy.network.chip_observation import chip_observation
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.encoding import ConstantEncoder, Readout, ReadoutKind, decide
 from neurodeploy.network.fixed import (
@@ -67,6 +68,7 @@ __all__ = [
     "Synapse",
     "Traces",
     "check_legality",
+    "chip_observation",
     "compare_traces",
     "decide",
     "has_start_v",

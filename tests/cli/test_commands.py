@@ -462,3 +462,24 @@ def test_a_sequence_runs_without_labels_or_steps(files, tmp_path, capsys):
     assert traces.output.shape[:2] == (9, 3)
     assert any(key.endswith("/y") for key in traces.records)
     assert isinstance(traces.meta["findings"], list)
+
+
+def test_compare_shows_a_run_as_a_chips_probes_would(files, network, capsys):
+    """A chip reads 128 in v where a neuron spiked; one step later with a lag of one."""
+    ours, chip = files["dir"] / "ours.npz", files["dir"] / "chip.npz"
+    source = ("run", network, "--input", files["test"], "--backend", "fixed")
+    assert call(*source, "--record", "spikes,v", "--out", ours) == 0
+    traces = Traces.load(ours)
+    shown = {}
+    for key, rows in traces.records.items():
+        if key.endswith("/v"):
+            rows = np.where(traces.records[key[:-1] + "spikes"] != 0, 128, rows)
+        late = np.zeros_like(rows)
+        late[1:] = rows[:-1]
+        shown[key] = late
+    Traces(traces.output, shown, {}, traces.meta).save(chip)
+    assert call("compare", ours, chip) == 1
+    assert call("compare", ours, chip, "--chip") == 1
+    assert call("compare", ours, chip, "--chip", "--probe-offset", "1") == 0
+    assert call("compare", ours, chip, "--probe-offset", "1") == 2
+    assert "--chip" in capsys.readouterr().err
