@@ -129,6 +129,9 @@ class CompiledGradient:
     ) -> Tensor | None:
         """Return the gradient by the codes of one chunk, [B, T or 1, n], or None if it is zero."""
         by_output = readout.back(gradient, chunk.output, dtype)
+        if self._orders.shape(self._readout.population) is not None:
+            kept = self._orders.places(self._readout.population, by_output.shape[2])
+            by_output = by_output[:, :, torch.from_numpy(kept)]
         by_sent: dict[str, Tensor] = {}
         batch, steps = chunk.output.shape[:2]
         for i in reversed(range(len(self._runs))):

@@ -60,10 +60,19 @@ class ReadoutGradient:
         if self.kind in ("count", "mean_v"):
             by[:, self.start : self.stop] = given[:, None]
         elif self.kind == "max_v":
-            highest = output[:, self.start : self.stop].argmax(dim=1, keepdim=True) + self.start
-            by.scatter_(1, highest, given[:, None])
+            first = _first_highest(output[:, self.start : self.stop]) + self.start
+            by.scatter_(1, first, given[:, None])
         else:
             by[:, self.stop - 1] = given
             if self.kind == "sum" and self.start:
                 by[:, self.start - 1] = -given
         return by
+
+
+def _first_highest(output: Tensor) -> Tensor:
+    """Return the first step at which each neuron is at its highest, [B, 1, N]."""
+    # torch's argmax may return any of several.
+    steps = output.shape[1]
+    left = torch.arange(steps, 0, -1, device=output.device)[None, :, None]
+    at_top = output == output.amax(dim=1, keepdim=True)
+    return steps - (at_top * left).amax(dim=1, keepdim=True)
