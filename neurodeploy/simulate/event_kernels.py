@@ -21,15 +21,24 @@ TABLES = "Tuple((int32[::1], int32[:,::1], int32[::1], int32[::1]))"
 
 
 @inlined
-def add_fours(masks: Any, at: Any, width: Any, tables: Any, pool: Any, zero: Any, total: Any,
-              base: Any) -> None:  # fmt: skip
+def add_fours(
+    masks: Any, at: Any, width: Any, tables: Any, pool: Any, zero: Any, period: Any, total: Any,
+    base: Any,
+) -> None:  # fmt: skip
     """Add what the events of one step send; up to four sources of one list at a time.
 
     ``masks``, ``pool`` and ``total`` are 1-D; the step's mask starts at ``at``, its sums at
     ``base``. Zeros stand in for missing sources: no branch to mispredict.
     """
     first, table, lists, offsets = tables
-    for block in range(0, width, MASK_ALIGNMENT):
+    words, word, begin = width // MASK_ALIGNMENT, np.int64(0), np.int64(0)
+    for _ in range(words):
+        # Words 0, period, 2 period, ..., then 1, period + 1, ...
+        block = word * MASK_ALIGNMENT
+        word += period
+        if word >= words:
+            begin += 1
+            word = begin
         bits = event_bits(masks, at + block)
         while bits != 0:
             j = block + np.int64(trailing_zeros(bits))
@@ -52,18 +61,27 @@ def add_fours(masks: Any, at: Any, width: Any, tables: Any, pool: Any, zero: Any
             for k in range(first[shared], first[shared + 1]):
                 i = base + np.int64(table[k, 0])
                 w = np.int64(table[k, 2])
-                for _ in range(table[k, 1]):
+                for _vector in range(table[k, 1]):
                     add_four(total, i, pool, p + w, q + w, r + w, s + w)
                     i += _LANES
                     w += _LANES
 
 
 @inlined
-def add_pairs(masks: Any, at: Any, width: Any, tables: Any, pool: Any, zero: Any, total: Any,
-              base: Any) -> None:  # fmt: skip
+def add_pairs(
+    masks: Any, at: Any, width: Any, tables: Any, pool: Any, zero: Any, period: Any, total: Any,
+    base: Any,
+) -> None:  # fmt: skip
     """Do the same, two at a time: for few sources to a list."""
     first, table, lists, offsets = tables
-    for block in range(0, width, MASK_ALIGNMENT):
+    words, word, begin = width // MASK_ALIGNMENT, np.int64(0), np.int64(0)
+    for _ in range(words):
+        # Words 0, period, 2 period, ..., then 1, period + 1, ...
+        block = word * MASK_ALIGNMENT
+        word += period
+        if word >= words:
+            begin += 1
+            word = begin
         bits = event_bits(masks, at + block)
         while bits != 0:
             j = block + np.int64(trailing_zeros(bits))
@@ -78,21 +96,23 @@ def add_pairs(masks: Any, at: Any, width: Any, tables: Any, pool: Any, zero: Any
             for k in range(first[shared], first[shared + 1]):
                 i = base + np.int64(table[k, 0])
                 w = np.int64(table[k, 2])
-                for _ in range(table[k, 1]):
+                for _vector in range(table[k, 1]):
                     add_two(total, i, pool, p + w, q + w)
                     i += _LANES
                     w += _LANES
 
 
 @compiled(
-    f"void(uint8[:,:,::1], int64, {TABLES}, int16[::1], int64, int32, boolean, int32[:,:,::1],"
+    f"void(uint8[:,:,::1], int64, {TABLES}, int16[::1], int64, int64, int32, boolean,"
+    "int32[:,:,::1],"
     "int32[:,:,::1])",
-    f"void(uint8[:,:,::1], int64, {TABLES}, int32[::1], int64, int32, boolean, int32[:,:,::1],"
+    f"void(uint8[:,:,::1], int64, {TABLES}, int32[::1], int64, int64, int32, boolean,"
+    "int32[:,:,::1],"
     "int32[:,:,::1])",
 )
 def add_spikes(
-    masks: Any, row: Any, tables: Any, pool: Any, zero: Any, right_shift: Any, shared: Any,
-    start: Any, a: Any,
+    masks: Any, row: Any, tables: Any, pool: Any, zero: Any, period: Any, right_shift: Any,
+    shared: Any, start: Any, a: Any,
 ) -> None:  # fmt: skip
     """Add one synapse's sums over spikes to ``a``.
 
@@ -102,7 +122,7 @@ def add_spikes(
         1 where the source sent.
     row : int
         Row of ``masks`` that is felt in the block's first step.
-    tables, pool, zero
+    tables, pool, zero, period
         Of the synapse's ``Segments``.
     right_shift : int32
         Minus the exponent where it is negative: the sum is floored. Else 0.
@@ -126,11 +146,11 @@ def add_spikes(
             at, base = (b * rows + row + t) * width, (b * a.shape[1] + t) * size
             if right_shift == 0:
                 if shared:
-                    add_fours(flat_masks, at, width, tables, pool, zero, flat_a, base)
+                    add_fours(flat_masks, at, width, tables, pool, zero, period, flat_a, base)
                 else:
-                    add_pairs(flat_masks, at, width, tables, pool, zero, flat_a, base)
+                    add_pairs(flat_masks, at, width, tables, pool, zero, period, flat_a, base)
                 continue
-            add_fours(flat_masks, at, width, tables, pool, zero, scratch, 0)
+            add_fours(flat_masks, at, width, tables, pool, zero, period, scratch, 0)
             for i in range(size):
                 target[i] = np.int32(target[i] + np.int32(scratch[i] >> right_shift))
                 scratch[i] = 0

@@ -23,7 +23,8 @@ MASK_ALIGNMENT = 64
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
     data = context.make_array(kind)(context, builder, array).data
-    return cgutils.gep(builder, data, place)
+    step: Any = cgutils.gep
+    return step(builder, data, place)
 
 
 def _load(builder: Any, pointer: Any, element: Any, count: int) -> Any:

@@ -131,20 +131,21 @@ def step_lif(
 
 @compiled(
     *(
-        f"void({TABLES}, {pool}[::1], int64, int64, int32, int32[:,:,::1],"
+        f"void({TABLES}, {pool}[::1], int64, int64, int64, int32, int32[:,:,::1],"
         f"UniTuple(int32[:,::1], 2), UniTuple(int32[::1], 4), uint8[::1],"
         f"uint8[:,:,::1], int64, {_COUNTERS}, {_TRACES})"
         for pool in ("int16", "int32")
     )
 )
 def step_recurrent_lif(
-    tables: Any, pool: Any, zero: Any, delay: Any, right_shift: Any, a: Any, state: Any,
-    parameters: Any, resets: Any, masks: Any, row: Any, counters: Any, traces: Any,
+    tables: Any, pool: Any, zero: Any, period: Any, delay: Any, right_shift: Any, a: Any,
+    state: Any, parameters: Any, resets: Any, masks: Any, row: Any, counters: Any, traces: Any,
 ) -> None:  # fmt: skip
     """Step neurons whose own spikes return to them ``delay`` >= 1 steps later.
 
-    ``tables``, ``pool``, ``zero`` and ``right_shift`` are as in ``add_spikes``; the others as in
-    ``step_lif``. ``a`` is the rest of the input, with a row for each step; it is changed.
+    ``tables``, ``pool``, ``zero``, ``period`` and ``right_shift`` are as in ``add_spikes``; the
+    others as in ``step_lif``. ``a`` is the rest of the input, with a row for each step; it is
+    changed.
     """
     keep_u, keep_v, bias, threshold = parameters
     overflows, fired = counters
@@ -161,9 +162,9 @@ def step_recurrent_lif(
         for t in range(resets.size):
             at, base = (b * rows + row + t - delay) * width, (b * a.shape[1] + t) * room
             if right_shift == 0:
-                add_fours(flat_masks, at, width, tables, pool, zero, flat_a, base)
+                add_fours(flat_masks, at, width, tables, pool, zero, period, flat_a, base)
             else:
-                add_fours(flat_masks, at, width, tables, pool, zero, scratch, 0)
+                add_fours(flat_masks, at, width, tables, pool, zero, period, scratch, 0)
                 for i in range(room):
                     a[b, t, i] = np.int32(a[b, t, i] + np.int32(scratch[i] >> right_shift))
                     scratch[i] = 0

@@ -137,7 +137,7 @@ class ChunkRun:
         s = slot.segments
         traces = self._traces(p, t, end)
         population_kernels.step_recurrent_lif(
-            s.arrays, s.pool, s.zero, slot.delay, synapse.right_shift, source.a,
+            s.arrays, s.pool, s.zero, s.period, slot.delay, synapse.right_shift, source.a,
             (state.u, state.v), (p.keep_u, p.keep_v, p.bias, p.threshold), p.resets(t, end),
             self._sources.masks(p.name), self._sources.row(p.name, t), state.counters, traces,
         )  # fmt: skip

@@ -138,7 +138,7 @@ class PopulationInput:
                 )
             else:
                 event_kernels.add_spikes(
-                    self._sources.masks(synapse.source), row, s.arrays, s.pool, s.zero,
+                    self._sources.masks(synapse.source), row, s.arrays, s.pool, s.zero, s.period,
                     synapse.right_shift, s.shares >= _MANY, start, a,
                 )  # fmt: skip
             start = _NOTHING

@@ -19,6 +19,9 @@ from neurodeploy.simulate.lanes import LANES, MASK_ALIGNMENT
 
 Int64 = NDArray[np.int64]
 
+#: Weights that the second cache level holds beside the rest.
+_CACHED_WEIGHTS = 2**18
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segments:
@@ -36,6 +39,9 @@ class Segments:
         Weights, shifted left by ``left``; each segment is followed by zeros up to a whole vector,
         or by what no whole vector reaches. From ``zero`` on there are zeros, enough for any list.
     zero, left : int
+    period : int
+        Words of MASK_ALIGNMENT sources after which the same channels come again. Channels are
+        visited one word at a time, at all places, where all weights together fill no cache.
     shares : float
         Mean number of sources with one list.
     """
@@ -47,6 +53,7 @@ class Segments:
     pool: NDArray[np.int16 | np.int32]
     zero: int
     left: int
+    period: int
     shares: float
 
     @property
@@ -86,8 +93,9 @@ def listed_segments(
     """
     if weight.size == 0:
         return _finish(
-            first=np.array([0, 0]), table=np.zeros((0, 4), np.int64), lists=np.zeros(n_source, np.int64),
-            offsets=np.zeros(n_source, np.int64), pool=np.zeros(0, np.int64), extent=0, left=left,
+            first=np.array([0, 0]), table=np.zeros((0, 4), np.int64),
+            lists=np.zeros(n_source, np.int64), offsets=np.zeros(n_source, np.int64),
+            pool=np.zeros(0, np.int64), extent=0, left=left,
         )  # fmt: skip
     begins = np.ones(weight.size, np.bool_)
     begins[1:] = (np.diff(source) != 0) | (np.diff(target) > LANES)
@@ -101,6 +109,7 @@ def listed_segments(
     values[place[segment] + target - start[segment]] = weight
 
     bounds = np.searchsorted(owner, np.arange(n_source + 1))
+    every = np.stack([start, room // LANES, place, length], 1)
     blocks: dict[bytes, int] = {}
     patterns: dict[bytes, int] = {}
     parts: list[Int64] = []
@@ -120,9 +129,8 @@ def listed_segments(
             used += size
             extent = max(extent, size)
         offsets[j] = blocks[key]
-        table = np.stack(
-            [start[low:high], room[low:high] // LANES, place[low:high] - base, length[low:high]], 1
-        )
+        table = every[low:high].copy()
+        table[:, 2] -= base
         pattern = table.tobytes()
         if pattern not in patterns:
             patterns[pattern] = len(tables)
@@ -151,8 +159,8 @@ def conv_segments(weight: NDArray[np.int32], layout: ConvLayout, order: Int64) -
     y_hits = [_hits(y, 0, layout, kernel[0], rows) for y in range(height)]
     x_hits = [_hits(x, 1, layout, kernel[1], columns) for x in range(width)]
 
-    # Every stretch of kernel columns that some source needs, as one run of weights.
-    runs: dict[tuple[int, ...], int] = {}
+    # Every stretch of kernel columns that some source needs.
+    runs: set[tuple[int, ...]] = set()
     x_runs: list[list[tuple[int, tuple[int, ...]]]] = []
     for hits in x_hits:
         found: list[tuple[int, tuple[int, ...]]] = []
@@ -162,17 +170,13 @@ def conv_segments(weight: NDArray[np.int32], layout: ConvLayout, order: Int64) -
             else:
                 found.append((ox, (kx,)))
         x_runs.append(found)
-        for _, columns_used in found:
-            runs.setdefault(columns_used, 0)
-    size = 0
-    for run in runs:
-        runs[run] = size
-        size += _whole(len(run) * per_group)
-    pool = np.zeros((c_in + 1, kernel[0], size), np.int64)
+        runs.update(columns_used for _, columns_used in found)
     grouped = weight.reshape(groups, per_group, *weight.shape[1:])
-    for run, place in runs.items():
-        values = grouped[..., list(run)].transpose(0, 2, 3, 4, 1)  # [groups, in, h, run, out]
-        pool[:-1, :, place : place + len(run) * per_group] = values.reshape(c_in, kernel[0], -1)
+    by_source = grouped.transpose(0, 2, 3, 4, 1).reshape(c_in, *kernel, per_group)
+    places, size, parts = _placed_runs(by_source, sorted(runs, key=len, reverse=True))
+    pool = np.zeros((c_in + 1, size), np.int64)
+    for place, part in parts:
+        pool[:-1, place : place + part.shape[1]] = part
 
     first, table = [0], []
     for y in range(height):
@@ -182,20 +186,59 @@ def conv_segments(weight: NDArray[np.int32], layout: ConvLayout, order: Int64) -
                     for ox, run in x_runs[x]:
                         start = (oy * columns + ox) * c_out + group * per_group
                         length = len(run) * per_group
-                        table.append(
-                            (start, _whole(length) // LANES, ky * size + runs[run], length)
-                        )
+                        table.append((start, _whole(length) // LANES, places[ky, run], length))
                 first.append(len(table))
     channel, place_in_map = np.divmod(order, height * width)
     return _finish(
         first=np.array(first),
         table=np.array(table).reshape(-1, 4),
         lists=place_in_map * groups + channel // (c_in // groups),
-        offsets=channel * (kernel[0] * size),
+        offsets=channel * size,
         pool=pool.ravel(),
-        extent=kernel[0] * size,
+        extent=size,
         left=0,
+        period=_period(order, height * width, pool.size),
     )
+
+
+def _placed_runs(
+    by_source: NDArray[np.int32], runs: list[tuple[int, ...]]
+) -> tuple[dict[tuple[int, tuple[int, ...]], int], int, list[tuple[int, NDArray[np.int32]]]]:
+    """Lay out every channel's weights, [C_in, h, w, per group], alike.
+
+    Returns the place of each (kernel row, run), the size of a channel, and what stands where.
+    Equal weights have one place: a sum pool before a convolution repeats them. Where vectors end
+    with a kernel element, a run that is part of a longer one lies in it.
+    """
+    c_in, rows, _, per_group = by_source.shape
+    places: dict[tuple[int, tuple[int, ...]], int] = {}
+    known: dict[bytes, int] = {}
+    parts: list[tuple[int, NDArray[np.int32]]] = []
+    size = 0
+    for row in range(rows):
+        for run in runs:
+            values = np.ascontiguousarray(by_source[:, row, list(run)].reshape(c_in, -1))
+            key = values.tobytes()
+            if key not in known:
+                known[key] = size
+                parts.append((size, values))
+                if per_group % LANES == 0:
+                    for length in range(1, len(run)):
+                        for begin in range(len(run) - length + 1):
+                            inner = values[:, begin * per_group : (begin + length) * per_group]
+                            known.setdefault(inner.tobytes(), size + begin * per_group)
+                size += _whole(values.shape[1])
+            places[row, run] = known[key]
+    return places, size, parts
+
+
+def _period(order: Int64, pixels: int, weights: int) -> int:
+    """Return the words from one place of a channels-last map to the next, or 1."""
+    channels = order.size // pixels
+    if channels % MASK_ALIGNMENT or weights <= _CACHED_WEIGHTS:
+        return 1
+    last = (order[:channels] == np.arange(channels) * pixels).all()
+    return channels // MASK_ALIGNMENT if last else 1
 
 
 def conv_fan_out(weight: NDArray[np.int32], layout: ConvLayout) -> Int64:
@@ -236,7 +279,7 @@ def _whole(length: int) -> int:
 
 def _finish(
     *, first: NDArray[np.int64], table: NDArray[np.int64], lists: NDArray[np.int64],
-    offsets: NDArray[np.int64], pool: NDArray[np.int64], extent: int, left: int,
+    offsets: NDArray[np.int64], pool: NDArray[np.int64], extent: int, left: int, period: int = 1,
 ) -> Segments:  # fmt: skip
     """Shift, narrow and pad; ``pool`` ends with ``extent`` zeros."""
     shifted = pool.astype(np.int64) << left
@@ -256,5 +299,6 @@ def _finish(
         pool=padded.astype(np.int16 if narrow else np.int32),
         zero=int(pool.size) - int(extent),
         left=left,
+        period=period,
         shares=lists.size / max(1, np.unique(lists).size),
     )
