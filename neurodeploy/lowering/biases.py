@@ -32,6 +32,13 @@ from neurodeploy.network import (
 Constants: TypeAlias = dict[int, NDArray[np.float64]]
 
 
+#: What is wrong with values that are left out of the first step, and the remedy.
+NO_FIRST_STEP = (
+    "bring nothing in the first step although their sources send then; no synapse of a target does "
+    "that: delay them by a step"
+)
+
+
 class MoveBiases(Pass):
     """Biases of operators, relays, delays and always-on lines become biases of neurons."""
 
@@ -49,7 +56,8 @@ class MoveBiases(Pass):
         """
         require_neuron_readout(network)
         passing = passing_order(network)
-        _require_nothing_lost(network, passing)
+        if lost := lost_first_steps(network, passing):
+            raise UnsupportedNodeError(f"synapses {', '.join(lost)} {NO_FIRST_STEP}")
         sent = _all_sent(network, passing)
         populations: list[Population] = []
         lines: list[Synapse] = []
@@ -173,8 +181,8 @@ def _finding(line: Synapse) -> Finding:
     )
 
 
-def _require_nothing_lost(network: Network, passing: list[Population]) -> None:
-    """Raise where a synapse leaves out values, not biases alone, in the first step."""
+def lost_first_steps(network: Network, passing: list[Population]) -> list[str]:
+    """Return the synapses that leave out values, not biases alone, in the first step."""
     sends = {p.name: p.kind not in PASSING for p in network.populations}
     for p in passing:
         arrives = any(
@@ -184,13 +192,8 @@ def _require_nothing_lost(network: Network, passing: list[Population]) -> None:
         )
         waits = p.delay_steps is not None and bool((p.delay_steps >= 1).all())
         sends[p.name] = arrives and not waits
-    lost = [
-        f"{s.name} ({s.source} -> {s.target})"
+    return [
+        s.name
         for s in network.synapses
         if s.silent_first and not s.late and s.source != ALWAYS_ON and sends.get(s.source, True)
     ]
-    if lost:
-        raise UnsupportedNodeError(
-            f"synapses {', '.join(lost)}: they bring nothing in the first step although their "
-            "sources send then; no synapse of a target does; delay them by a step"
-        )

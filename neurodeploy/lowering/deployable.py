@@ -7,8 +7,9 @@ from collections import deque
 import numpy as np
 
 from neurodeploy.errors import UnsupportedNodeError
-from neurodeploy.lowering.biases import late_biases
+from neurodeploy.lowering.biases import NO_FIRST_STEP, late_biases, lost_first_steps
 from neurodeploy.lowering.passes import PASSING, neurons
+from neurodeploy.lowering.passing_order import NO_NEURON, passing_cycles, passing_order
 from neurodeploy.network import INPUT, Network, Population, Synapse
 
 _SUBTRACT = "reset 'value' and reset 'subtract' are supported"
@@ -42,11 +43,17 @@ def obstacles(network: Network) -> dict[str, tuple[str, ...]]:
                 f"sends its membrane to {', '.join(map(repr, readers))}, but only spikes travel "
                 "between populations; read it out instead, or make it a LIF"
             )
-    for name, how in late_biases(network).items():
-        found.setdefault(name, []).append(
-            f"{how}; biases act from the first step on: use recurrent-cut spikes, or put the Delay "
-            "before the node with the bias"
-        )
+    cycles = passing_cycles(network)
+    for names in cycles:
+        found.setdefault(names[0], []).append(f"{', '.join(map(repr, names))} {NO_NEURON}")
+    if not cycles:
+        for name in lost_first_steps(network, passing_order(network)):
+            found.setdefault(name, []).append(NO_FIRST_STEP)
+        for name, how in late_biases(network).items():
+            found.setdefault(name, []).append(
+                f"{how}; biases act from the first step on: use recurrent-cut spikes, or put the "
+                "Delay before the node with the bias"
+            )
     for name in _delayed_offsets(network):
         found.setdefault(name, []).append(
             f"delays an input whose lowest value is {network.encoder.low:g}: before the first step "

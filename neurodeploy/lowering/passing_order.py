@@ -7,6 +7,12 @@ from neurodeploy.lowering.feedback import strong_components
 from neurodeploy.lowering.passes import PASSING
 from neurodeploy.network import Network, Population
 
+#: What is wrong with a cycle of delays, and the remedy.
+NO_NEURON = (
+    "form a cycle of delays without a neuron, whose values never end; no target has such a filter: "
+    "put a neuron on the cycle"
+)
+
 
 def require_neuron_readout(network: Network) -> None:
     """Raise UnsupportedNodeError where the read-out reads a relay or a delay.
@@ -29,6 +35,21 @@ def passing_order(network: Network) -> list[Population]:
     UnsupportedNodeError
         If they form a cycle: values would run round it for ever without a neuron.
     """
+    components, cycles = _components(network)
+    if cycles:
+        names = "; ".join(", ".join(found) for found in cycles)
+        raise UnsupportedNodeError(f"nodes {names} {NO_NEURON}")
+    passing = {p.name: p for p in network.populations}
+    return [passing[names[0]] for names in reversed(components)]
+
+
+def passing_cycles(network: Network) -> list[tuple[str, ...]]:
+    """Return the cycles of delays without a neuron: the names of their delays."""
+    return _components(network)[1]
+
+
+def _components(network: Network) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Return what is strongly connected among relays and delays, and the delays of cycles."""
     passing = {p.name: p for p in network.populations if p.kind in PASSING}
     targets: dict[str, list[str]] = {name: [] for name in passing}
     for s in network.synapses:
@@ -36,10 +57,8 @@ def passing_order(network: Network) -> list[Population]:
             targets[s.source].append(s.target)
     components = strong_components(passing, targets)
     loops = [c for c in components if len(c) > 1 or c[0] in targets[c[0]]]
-    if loops:
-        cycles = "; ".join(", ".join(sorted(names)[:20]) for names in loops)
-        raise UnsupportedNodeError(
-            f"nodes {cycles} form a cycle of delays without a neuron, whose values never end; "
-            "no target has such a filter: put a neuron on the cycle"
-        )
-    return [passing[names[0]] for names in reversed(components)]
+    cycles = []
+    for names in loops:
+        delays = tuple(sorted(n for n in names if passing[n].kind == "delay"))
+        cycles.append((delays or tuple(sorted(names)))[:20])
+    return components, cycles

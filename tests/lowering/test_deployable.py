@@ -121,6 +121,8 @@ def test_all_of_it_is_in_one_error():
     assert len(found["d"]) == 2  # a bias and an offset of the input
     with pytest.raises(UnsupportedNodeError) as raised:
         require_deployable(net)
+    with pytest.raises(UnsupportedNodeError, match="recurrent-cut affine"):
+        compose(net)
     lines = str(raised.value).split("\n")
     assert lines[0] == f"{len(found)} nodes cannot be quantised:"
     assert len(lines) == len(found) + 1
@@ -138,6 +140,25 @@ def test_a_membrane_that_is_sent_on_is_found_through_relays_and_delays():
     for form in (net, compose(net).value):
         (text,) = obstacles(form)["x"]
         assert text.startswith("sends its membrane to 'n', but only spikes travel")
+
+
+def test_cycles_of_delays_and_lost_first_steps_are_listed_with_the_rest():
+    delay = stateless("d", "delay", np.zeros(2), delay_steps=[1, 1])
+    synapses = [
+        Synapse("in", INPUT, "n", (), 0, True), Synapse("out", INPUT, "d", ()),
+        Synapse("round", "d", "d", ()),
+    ]  # fmt: skip
+    bad = lif("n", v_min=-1.0)
+    net = network(delay, bad, synapses=synapses)
+    found = obstacles(net)
+    assert set(found) == {"n", "d"}
+    assert "'d' form a cycle of delays without a neuron" in found["d"][0]
+    net = network(bad, synapses=synapses[:1])
+    found = obstacles(net)
+    assert set(found) == {"n", "in"}
+    assert "nothing in the first step" in found["in"][0]
+    with pytest.raises(UnsupportedNodeError, match="synapses in bring nothing in the first step"):
+        compose(net)
 
 
 def test_an_input_whose_range_starts_elsewhere_cannot_be_delayed():
