@@ -136,27 +136,20 @@ class Draft:
             text = f"geometry up to {widest}; lava's Conv holds 8 bits and computes something else"
             numbers = {"widest": widest, "high": _CONV_GEOMETRY_MAX}
             self.findings.append(Finding("warning", layer.where, text, "", numbers))
-        self._synapse_to(layer, weight, layout)
-        self._population(layer)
-
-    def _synapse_to(
-        self,
-        layer: Layer,
-        weight: IntArray,
-        layout: ConvLayout,
-    ) -> None:
-        self._take_input(layer)
-        synapse = FixedSynapse(
-            name=f"{layer.name}.weight",
-            source=self._source,
-            target=layer.name,
-            weight=weight,
-            weight_exp=0,
-            sign_mode=detect_sign_mode(weight),
-            message_bits=self._message_bits,
-            layout=layout,
+        self._take_input()
+        self.synapses.append(
+            FixedSynapse(
+                name=f"{layer.name}.weight",
+                source=self._source,
+                target=layer.name,
+                weight=weight,
+                weight_exp=0,
+                sign_mode=detect_sign_mode(weight),
+                message_bits=self._message_bits,
+                layout=layout,
+            )
         )
-        self.synapses.append(synapse)
+        self._population(layer)
 
     def _dense(self, layer: Layer) -> None:
         weight = _present(layer.weight)
@@ -174,7 +167,7 @@ class Draft:
                 f"shape {self.shape}"
             )
         self.flat = False
-        self._take_input(layer)
+        self._take_input()
         source, message_bits = self._source, self._message_bits
         parts = [("weight", source, message_bits, weight)]
         if layer.weight_rec is not None:
@@ -211,12 +204,10 @@ class Draft:
         numbers = {"changed": held.changed, "largest_change": held.largest_change}
         self.findings.append(Finding("warning", where, text, remedy, numbers))
 
-    def _take_input(self, layer: Layer) -> None:
-        if self.populations:
-            return
-        if not self.shape:
-            raise InputError(f"{layer.where}: nothing says the shape of its input")
-        self.input_shape = self.shape
+    def _take_input(self) -> None:
+        """Note the shape of the network's input, where the next layer is the first with neurons."""
+        if not self.populations:
+            self.input_shape = self.shape
 
     def _population(self, layer: Layer) -> None:
         neuron = layer.neuron
@@ -254,9 +245,7 @@ class Draft:
         self.shape = layer.shape
 
 
-def _present(
-    weight: IntArray | None,
-) -> IntArray:
+def _present(weight: IntArray | None) -> IntArray:
     if weight is None:
         raise InputError("a layer without weight")
     return weight
@@ -273,12 +262,7 @@ def _three(shape: tuple[int, ...]) -> Shape3:
     return channels, height, width
 
 
-def _one_number(
-    layer: Layer,
-    name: str,
-    values: IntArray | None,
-    default: int,
-) -> int:
+def _one_number(layer: Layer, name: str, values: IntArray | None, default: int) -> int:
     if values is None:
         return default
     if values.size != 1:

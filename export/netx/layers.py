@@ -20,6 +20,8 @@ LayerKind = Literal["input", "dense", "dense_rec", "conv", "flatten"]
 
 _SUPPORTED = ("input", "dense", "dense_rec", "conv", "flatten")
 _REMEDY = "read the layers before it with num_layers, or export the network without it"
+#: Most neurons of a layer; some hundred times PilotNet's largest, and a bound on memory.
+_MAX_NEURONS = 2**25
 #: lava-dl cuts longer delays to this.
 _DELAY_MAX = 62
 
@@ -57,8 +59,10 @@ class Layer:
         return int(np.prod(self.shape))
 
 
-def read_layers(stored: Sequence[StoredLayer]) -> tuple[tuple[Layer, ...], tuple[Finding, ...]]:
-    """Return the layers that will be built, and what was noticed.
+def read_layers(
+    stored: Sequence[StoredLayer], where: str
+) -> tuple[tuple[Layer, ...], tuple[Finding, ...]]:
+    """Return the layers that will be built, and what was noticed; ``where`` is the file.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def read_layers(stored: Sequence[StoredLayer]) -> tuple[tuple[Layer, ...], tuple
     if refused:
         lines = "\n  ".join(refused)
         raise UnsupportedNodeError(
-            f"{len(refused)} layers or neurons of this NetX file have no place here:\n  {lines}\n"
+            f"{where}: {len(refused)} layers or neurons have no place here:\n  {lines}\n"
             f"  supported: {', '.join(_SUPPORTED)}, with LOIHI or CUBA neurons; {_REMEDY}"
         )
     findings: list[Finding] = []
@@ -93,16 +97,15 @@ def shape_behind(skipped: Sequence[StoredLayer]) -> tuple[int, ...]:
 def _refusals(layer: StoredLayer, first: int) -> list[str]:
     found = []
     if layer.kind not in _SUPPORTED:
-        found.append(f"{layer.where}: type {layer.kind!r}")
+        found.append(f"type {layer.kind!r}")
     elif layer.kind == "input" and layer.index > first:
         # lava-dl makes such a neuron block and connects nothing to it.
-        found.append(f"{layer.where}: an input layer behind layer {layer.index - 1}")
+        found.append(f"an input layer behind layer {layer.index - 1}")
     if "weight/imag" in layer.present or "weight/real" in layer.present:
-        found.append(f"{layer.where}: complex weights")
+        found.append("complex weights")
     if layer.kind == "dense_rec" and "delay" in layer.numbers:
-        found.append(f"{layer.where}: delays in a recurrent layer, which lava-dl cannot run either")
-    found += [f"{layer.where}: {line}" for line in refusal_of_neuron(layer)]
-    return found
+        found.append("delays in a recurrent layer, which lava-dl cannot run either")
+    return [f"layer {layer.index}: {line}" for line in (*found, *refusal_of_neuron(layer))]
 
 
 def _layer(stored: StoredLayer, findings: list[Finding]) -> Layer:
@@ -164,8 +167,11 @@ def _layer(stored: StoredLayer, findings: list[Finding]) -> Layer:
 def _shape(stored: StoredLayer) -> tuple[int, ...]:
     where = f"{stored.where}: shape"
     values = whole(where, stored.need("shape")).reshape(-1)
-    if values.size > 3 or values.min() < 1 or float(np.prod(values.astype(float))) >= 2**31:
-        raise ShapeError(f"{where} {tuple(values.tolist())[:8]}: needs 1 to 3 extents from 1 on")
+    shown = tuple(values.tolist()[:8])
+    if values.size > 3 or values.min() < 1:
+        raise ShapeError(f"{where} {shown}: needs 1 to 3 extents from 1 on")
+    if float(np.prod(values.astype(float))) > _MAX_NEURONS:
+        raise ShapeError(f"{where} {shown}: more than {_MAX_NEURONS} neurons in one layer")
     return tuple(int(extent) for extent in values)
 
 

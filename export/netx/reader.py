@@ -106,7 +106,7 @@ def from_netx(
         raise InputError(
             f"{path}: skip_layers {skip_layers} leaves none of {len(layers_read)} layers"
         )
-    layers, findings = read_layers(layers_read[skip_layers:])
+    layers, findings = read_layers(layers_read[skip_layers:], str(path))
     shape = tuple(int(n) for n in input_shape or ()) or shape_behind(layers_read[:skip_layers])
     has_input_neurons = layers[0].kind == "input" and layers[0].neuron is not None
     encoder = _encoder(layers[0], has_input_neurons, input_bits, input_range)
@@ -136,7 +136,11 @@ def from_netx(
         input_shape=draft.input_shape,
     )
     notes = (*findings, *draft.findings, *_ignored(layers), *assumed, *_illegal(net))
-    return Result(net, notes)
+    # The reader's caller knows the file; a finding names the layer.
+    prefix = f"{Path(path)}: "
+    return Result(
+        net, tuple(dataclasses.replace(n, where=n.where.removeprefix(prefix)) for n in notes)
+    )
 
 
 def _check_options(

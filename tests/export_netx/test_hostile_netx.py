@@ -3,7 +3,7 @@
 import h5py
 import numpy as np
 import pytest
-from export_netx.netx_files import dense, neuron, write
+from export_netx.netx_files import conv, dense, input_layer, neuron, write
 
 from neurodeploy.errors import FileFormatError, InputError, NeurodeployError
 from neurodeploy.export.netx import from_netx
@@ -85,7 +85,12 @@ def test_files_of_another_kind(tmp_path, text):
 
 def test_a_huge_delay_or_shape_is_no_allocation(tmp_path):
     path = write(tmp_path / "a.net", [dense([[8]], shape=np.array([2**20, 2**20]))])
-    with pytest.raises(InputError, match="1 to 3 extents"):
+    with pytest.raises(InputError, match="neurons in one layer"):
+        from_netx(path)
+    # Padding makes a large map of one pixel: consistent, and refused before it is built.
+    wide = conv(np.ones((1, 1, 1, 1)), (1, 40001, 40001), padding=(20000, 20000))
+    path = write(tmp_path / "d.net", [input_layer((1, 1, 1)), wide])
+    with pytest.raises(InputError, match="neurons in one layer"):
         from_netx(path)
     path = write(tmp_path / "b.net", [dense([[8]], delay=2.0**31)])
     with pytest.raises(InputError, match="does not fit int32"):
