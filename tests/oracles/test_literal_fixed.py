@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from oracles.literal_fixed import logical_records, run_aligned, run_hardware
+from oracles.literal_synapses import lava_convolution, literal_terms
+from oracles.random_synapses import random_geometry
 from oracles.random_topologies import PAIRS, random_case
 
 from neurodeploy.network import (
@@ -170,6 +173,27 @@ def test_operations_count_what_is_sent_though_it_never_arrives():
     run = run_aligned(net, np.ones((4, 1, 3)))
     assert run.counts["input_n/operations"].tolist() == [8]
     assert not run.records["n/u"].any()
+
+
+def test_convolutions_are_those_of_torch():
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        shape = tuple(int(n) for n in rng.integers(1, 8, 3))
+        layout, kernel_shape = random_geometry(rng, shape)
+        kernel = rng.integers(-300, 300, kernel_shape)
+        data = rng.integers(0, 256, (3, *shape))
+        expected = torch.nn.functional.conv2d(
+            torch.tensor(data), torch.tensor(kernel), None, layout.stride, layout.padding,
+            layout.dilation, layout.groups,
+        ).numpy()  # fmt: skip
+        assert expected.shape[1:] == layout.output_shape
+        flat, expected = data.reshape(3, -1), expected.reshape(3, -1)
+        assert (lava_convolution(flat, kernel, layout) == expected).all()
+        synapse = FixedSynapse("s", "a", "b", kernel, 0, "mixed", layout=layout)
+        matrix = np.zeros((synapse.size_out, synapse.size_in), np.int64)
+        for target, source, weight, _ in literal_terms(synapse):
+            matrix[target, source] += weight
+        assert (flat @ matrix.T == expected).all()
 
 
 @pytest.mark.parametrize("pair", PAIRS)

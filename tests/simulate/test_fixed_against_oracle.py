@@ -15,10 +15,12 @@ from neurodeploy.network import (
     INPUT,
     V_MAX,
     ConstantEncoder,
+    ConvLayout,
     FixedPointNetwork,
     FixedPopulation,
     FixedSynapse,
     Readout,
+    SparseLayout,
 )
 from neurodeploy.simulate import run_fixed
 
@@ -157,32 +159,74 @@ def test_threads_and_batches_change_nothing(threads, samples):
             assert_equal(net, codes, timing, threads=threads)
 
 
-def test_the_largest_sums_leave_32_bits_and_are_counted():
-    # 64 inputs * 65535 * 254 * 2^7 wraps in the sum and again in the shift.
+@pytest.mark.parametrize("delays", ["none", "weight"])
+@pytest.mark.parametrize("kind", SYNAPSES)
+def test_the_largest_sums_leave_32_bits_and_are_counted(kind, delays):
+    # 320 inputs * 65535 * 254 * 2^7 wraps in the sum and again in the shift.
+    if kind == "conv" and delays == "weight":
+        pytest.skip("a convolution has no delays")
     rng = np.random.default_rng(3)
     population = FixedPopulation(
         name="n", nir_nodes=("n",), kind="lif", decay_u=rng.integers(0, 4096, 9),
         decay_v=rng.integers(0, 4097, 9), bias=0, bias_exp=0, v_threshold=1000, u_init=0,
-        v_init=0, latency=1, scale=1.0,
+        v_init=0, latency=1, scale=1.0, shape=(9, 1, 1),
     )  # fmt: skip
     dlif = replace(population, name="d", kind="dlif", gain=np.array([255, 1]), gain_shift=0)
-    weight = rng.integers(-128, 128, (9, 300)) * 2
+    weight = rng.integers(0, 128, (9, 320)) * 2
+    weight[:3] *= -1
+    weight[3:6] *= rng.choice([-1, 1], (3, 320))
+    delay, layout = 0, None
+    if delays == "weight":
+        delay = rng.choice(3, weight.shape, p=[0.96, 0.02, 0.02])
+    if kind == "sparse":
+        layout = SparseLayout(np.arange(10) * 320, np.tile(np.arange(320), 9), 320)
+        weight, delay = weight.ravel(), np.ravel(delay) if delays == "weight" else 0
+    if kind == "conv":
+        weight = weight.reshape(9, 20, 4, 4)
+        layout = ConvLayout((1, 1), (0, 0), (1, 1), 1, (20, 4, 4), (9, 1, 1))
     net = FixedPointNetwork(
         populations=(population, dlif),
         synapses=tuple(
-            FixedSynapse(f"{target}{e}", INPUT, target, weight, e, "mixed", message_bits=16)
+            FixedSynapse(
+                f"{target}{e}", INPUT, target, weight, 0 if kind == "conv" else e, "mixed",
+                message_bits=16, delay=delay, layout=layout,
+            )
             for target in ("n", "d")
             for e in (7, -3)
         ),
-        n_input=300,
+        n_input=320,
         encoder=ConstantEncoder(bits=16),
         readout=Readout("n", "count"),
         steps=12,
-    )
-    codes = rng.integers(0, 2**16, (12, 4, 300))
+    )  # fmt: skip
+    codes = rng.integers(0, 2**16, (12, 4, 320))
     for timing in ("aligned", "lava"):
         assert_equal(net, codes, timing)
     assert (run_fixed(net, codes).counts["n/wraps"] > 0).all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("kind", ["lif", "dlif"])
+@pytest.mark.parametrize("conv", [True, False])
+def test_sums_at_the_ends_of_24_bits_agree(conv, kind, sign):
+    # A convolution's sum of exactly 2^23 or -2^23; a dense one of 2^17, which makes u 2^23.
+    layout = ConvLayout((1, 1), (0, 0), (1, 1), 1, (1, 1, 2), (1, 1, 1)) if conv else None
+    weight = np.full((1, 1, 1, 2), 128) if conv else np.full((1, 2), 2)
+    synapse = FixedSynapse(
+        "s", INPUT, "n", sign * weight, 0, "mixed", message_bits=16, layout=layout
+    )  # fmt: skip
+    dlif = {"gain": [1], "gain_shift": 3} if kind == "dlif" else {}
+    population = FixedPopulation(
+        name="n", nir_nodes=("n",), kind=kind, decay_u=[4095], decay_v=[4096], bias=0, bias_exp=0,
+        v_threshold=2**17 - 1, u_init=0, v_init=0, latency=1, scale=1.0, **dlif,
+    )  # fmt: skip
+    net = FixedPointNetwork(
+        populations=(population,), synapses=(synapse,), n_input=2,
+        encoder=ConstantEncoder(bits=16), readout=Readout("n", "count"), steps=5,
+    )  # fmt: skip
+    codes = np.array([[65535, 0], [65535, 1], [65535, 2], [65534, 1], [65535, 65535]])[:, None]
+    for timing in ("aligned", "lava"):
+        assert_equal(net, codes, timing)
 
 
 @pytest.mark.parametrize("parameter", ["u_init", "v_init"])
