@@ -1,7 +1,7 @@
 """Known answers of Lava's fixed_pt models, asked of the installed Lava itself.
 
 If one of them differs, the installed Lava is not the one whose integers this package reproduces.
-The last three belong to our own DLIF process.
+The last ones belong to our own processes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lava.proc.lif.process import LIF
 from lava.utils.weightutils import SignMode
 
 from neurodeploy.export.lava_processes.dlif import DLIF
+from neurodeploy.export.lava_processes.extended_lif import ExtendedLIF
 from neurodeploy.export.lava_processes.layer_recorder import LayerRecorder
 from neurodeploy.export.lava_worker.watchdog import Watchdog
 
@@ -34,6 +35,7 @@ def run_golden_vectors(folder: Path, watchdog: Watchdog) -> list[dict[str, Any]]
         **_lif_answers(folder, watchdog),
         **_synapse_answers(watchdog),
         **_dlif_answers(folder, watchdog),
+        **_extended_answers(folder, watchdog),
     }
     return [
         {"name": name, "expected": expected, "found": found, "ok": found == expected}
@@ -127,6 +129,20 @@ def _dlif_answers(folder: Path, watchdog: Watchdog) -> dict[str, tuple[list[int]
         "dlif, a+b=11, gain 3 5, shift 2: v": ([0, 512, 832, 832, 832], _ints(got["v"][:, 0])),
         "dlif, a+b=-11: v": ([0, -576, -896, -896, -896], _ints(got["v"][:, 1])),
         "dlif, vth=8: spikes": ([0, 0, 1, 1, 1], _ints(got["spikes"][:, 2])),
+    }
+
+
+def _extended_answers(folder: Path, watchdog: Watchdog) -> dict[str, tuple[list[int], list[int]]]:
+    """640 a step (10 << 6), no leak, threshold 1024 (16 << 6); a spike costs the next step."""
+    zeros = np.zeros(1, np.int32)
+    neurons = ExtendedLIF(
+        decay_u=zeros + 4095, decay_v=zeros, bias=zeros, threshold=zeros + 16, u=zeros, v=zeros,
+        subtract=True, refractory_steps=1, reset_interval=4, reset_offset=1, latency=0,
+    )  # fmt: skip
+    got = _record(neurons, np.array([10]), ("u", "v", "spikes"), folder, watchdog)
+    return {
+        "subtract, wait 1, reset every 4: v": ([640, 256, 256, 896, 640], _ints(got["v"])),
+        "subtract, wait 1, reset every 4: s": ([0, 1, 0, 0, 0], _ints(got["spikes"])),
     }
 
 

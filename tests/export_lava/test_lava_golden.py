@@ -24,6 +24,8 @@ KNOWN = {
     "dlif, a+b=11, gain 3 5, shift 2: v": (0, 512, 832, 832, 832),
     "dlif, a+b=-11: v": (0, -576, -896, -896, -896),
     "dlif, vth=8: spikes": (0, 0, 1, 1, 1),
+    "subtract, wait 1, reset every 4: v": (640, 256, 256, 896, 640),
+    "subtract, wait 1, reset every 4: s": (0, 1, 0, 0, 0),
 }
 
 

@@ -155,6 +155,21 @@ def test_traces_are_like_those_of_the_simulator():
         assert lava.meta["backend"] == "lava"
 
 
+@pytest.mark.parametrize("kind", ["count", "last_v", "mean_v", "max_v"])
+def test_a_window_is_read_as_the_simulator_does(kind):
+    rng = np.random.default_rng(31)
+    net = random_fixed_network(rng, layers=2, steps=9, readout=kind != "count", kind="lif")
+    net = replace(net, readout=replace(net.readout, kind=kind, window=(3, 7)))
+    codes = random_codes(rng, net, 3, held=False)
+    fixed, lava = run_fixed(net, codes), run_lava(net, codes, record=())
+    assert lava.records == {}
+    np.testing.assert_array_equal(lava.scores(), fixed.scores())
+    assert lava.meta["populations"] == fixed.meta["populations"]
+    if kind == "count":
+        spikes = run_aligned(net, codes).records[f"{net.readout.population}/spikes"]
+        np.testing.assert_array_equal(lava.scores(), spikes[3:7].sum(axis=0))
+
+
 def test_verify_against_the_simulator():
     rng = np.random.default_rng(4)
     net = random_fixed_network(rng, layers=3, steps=8)
