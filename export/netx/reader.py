@@ -21,7 +21,6 @@ from neurodeploy.network import (
     FixedPointNetwork,
     Readout,
     ReadoutKind,
-    check_legality,
 )
 
 #: SLAYER's state scale: 64 for weights, times the 64 between a synaptic sum and the membrane.
@@ -88,7 +87,7 @@ def from_netx(
     -------
     Result
         The network, and findings: weights that act as other numbers, fields that lava-dl ignores,
-        values that no chip holds, what was assumed.
+        what was assumed. What no chip holds is for ``network.check_legality`` to say.
 
     Raises
     ------
@@ -135,7 +134,7 @@ def from_netx(
         profile=hardware_profiles.load(profile).text,
         input_shape=draft.input_shape,
     )
-    notes = (*findings, *draft.findings, *_ignored(layers), *assumed, *_illegal(net))
+    notes = (*findings, *draft.findings, *_ignored(layers), *assumed)
     # The reader's caller knows the file; a finding names the layer.
     prefix = f"{Path(path)}: "
     return Result(
@@ -224,10 +223,3 @@ def _ignored(layers: Sequence[Layer]) -> tuple[Finding, ...]:
     text = f"refDelay {sorted(set(longer.values()))} of {len(longer)} layers has no effect in NetX"
     numbers = {"layers": longer}
     return (Finding("warning" if severe else "info", "refDelay", text, "", numbers),)
-
-
-def _illegal(net: FixedPointNetwork) -> tuple[Finding, ...]:
-    """Return what lava-dl computes and no chip holds, as warnings: the network can be read."""
-    return tuple(
-        dataclasses.replace(finding, severity="warning") for finding in check_legality(net)
-    )

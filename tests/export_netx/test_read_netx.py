@@ -8,7 +8,7 @@ from oracles.literal_fixed import run_aligned
 import neurodeploy.export
 from neurodeploy.errors import InputError, RangeError, ShapeError, UnsupportedNodeError
 from neurodeploy.export.netx import from_netx
-from neurodeploy.network import load_network
+from neurodeploy.network import check_legality, load_network
 
 FORGETFUL = neuron(iDecay=4096, vDecay=4096, vThMant=9)
 
@@ -123,15 +123,15 @@ def test_steps_are_said_or_assumed_aloud(tmp_path):
     assert (net.steps, found(findings, "assumed")) == (5, [])
 
 
-def test_ignored_and_illegal_values_are_found(tmp_path):
+def test_what_netx_ignores_is_found_and_what_no_chip_holds_is_read(tmp_path):
     layers = [dense([[9, -201]], neuron(refDelay=4)), dense([[3]], None)]
-    _, findings = from_netx(write(tmp_path / "a.net", layers))
+    net, findings = from_netx(write(tmp_path / "a.net", layers))
     refractory = found(findings, "refDelay [4] of 1 layers has no effect")
     assert refractory[0].severity == "warning"
     assert refractory[0].numbers == {"layers": {"dense_0": 4}}
-    assert found(findings, "weight_bits is 9..9")
-    assert found(findings, "decay_u is -1..-1")
-    assert not [finding for finding in findings if finding.severity == "error"]
+    illegal = check_legality(net)
+    assert found(illegal, "weight_bits is 9..9")
+    assert found(illegal, "decay_u is -1..-1")
 
 
 def test_changed_weights_are_counted(tmp_path):
