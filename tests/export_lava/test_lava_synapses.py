@@ -227,3 +227,35 @@ def test_sources_of_many_kinds_into_one_population():
     (literal,) = check([(net, codes)])
     for name in ("first", "second"):
         assert 0.01 < literal.records[f"{name}/spikes"].mean() < 0.5
+
+
+@pytest.mark.slow
+def test_layers_of_thousands_of_neurons():
+    rng = np.random.default_rng(9)
+    shapes = [(2, 34, 34), (16, 17, 17), (16, 17, 17), (8, 9, 9)]
+    strides, kernels, padding = (2, 1, 2), (5, 3, 3), (2, 1, 1)
+    populations, synapses, source = [], [], INPUT
+    for k in range(3):
+        geometry = ConvLayout(
+            (strides[k],) * 2, (padding[k],) * 2, (1, 1), 1, shapes[k], shapes[k + 1]
+        )
+        kernel = (shapes[k + 1][0], shapes[k][0], kernels[k], kernels[k])
+        weight = rng.integers(-20, 40, kernel) * 2
+        name = f"maps{k}"
+        population = neurons(
+            name, shapes[k + 1], k + 1, 150, decay_v=np.full(int(np.prod(shapes[k + 1])), 500)
+        )
+        populations.append(population)
+        synapses.append(
+            FixedSynapse(f"conv{k}", source, name, weight, 0, "mixed", 8, 0, 0, geometry)
+        )
+        source = name
+    populations.append(neurons("classes", (10,), 4))
+    last = rng.integers(-20, 30, (10, 8 * 81)) * 2
+    synapses.append(
+        dense(last, name="last", source=source, target="classes", weight_exp=0, sign_mode="mixed")
+    )
+    net = network(tuple(populations), tuple(synapses), 2 * 34 * 34, 6)
+    codes = (rng.random((6, 2, 2 * 34 * 34)) < 0.1).astype(np.int32)
+    (literal,) = check([(net, codes)])
+    assert all(literal.records[f"maps{k}/spikes"].sum() > 100 for k in range(3))

@@ -4,6 +4,7 @@ Each failing run is a program or a thread of its own, so that "the host is kille
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,12 +141,14 @@ def killed_host_and_worker():
     host.process.kill()
     os.kill(host.group, signal.SIGKILL)
     host.finish()
+    shutil.rmtree(host.folder, ignore_errors=True)
 
 
 def terminated_host():
     host = Host()
     host.process.terminate()
     host.finish()
+    assert not host.folder.exists()
 
 
 def interrupted_host():
