@@ -104,7 +104,8 @@ def _always_on_line(fixed: FixedPopulation, bias: NDArray[np.float64], p: int) -
     # A line of its own keeps 8 bits whatever the width of the weights: a bias is no weight. The
     # chip would floor what is finer than one unit; rounding to whole units here is nearer.
     step = weight_step(sign_mode_of(bias), 8)
-    column = quantize_weight(bias[:, None], highest_exponent=p + (step == 2))
+    highest = p + (step == 2)
+    column = quantize_weight(bias[:, None], highest_exponent=highest, finest=True)
     exponent = p - column.exponent if column.mantissa.any() else 0
     if exponent > WEIGHT_EXP_MAX:
         raise RangeError(

@@ -7,7 +7,7 @@ import numpy as np
 from neurodeploy.findings import Finding
 from neurodeploy.network import V_THRESHOLD_MAX, FixedPopulation, Population
 from neurodeploy.quantization.incoming import Incoming
-from neurodeploy.quantization.plain import reset_origin
+from neurodeploy.quantization.plain import threshold_distance
 from neurodeploy.quantization.rounding import RoundedWeight
 
 #: Relative rounding error of a threshold or of a neuron's weights that gets a finding.
@@ -21,7 +21,7 @@ def coarse_rows(population: Population, incoming: Incoming, stored: RoundedWeigh
     payload, exceed a quarter of its distance from v_reset to v_threshold.
     """
     error = np.ldexp(stored.mantissa.astype(np.float64), -stored.exponent) - incoming.values
-    distance = population.v_threshold - reset_origin(population)
+    distance = threshold_distance(population)
     size = incoming.payload * np.sqrt(incoming.row_sums(error**2))
     share = size / np.maximum(distance, 2.0**-1000)
     coarse = np.flatnonzero(share > _COARSE)
@@ -39,7 +39,7 @@ def coarse_rows(population: Population, incoming: Incoming, stored: RoundedWeigh
 
 def coarse_thresholds(population: Population, fixed: FixedPopulation, p: int) -> list[Finding]:
     """Warn of thresholds that the chosen scale cannot resolve."""
-    wanted = (population.v_threshold - reset_origin(population)) * 2.0**p
+    wanted = threshold_distance(population) * 2.0**p
     finite = np.isfinite(wanted)
     error = np.abs(fixed.v_threshold - wanted)[finite] / np.maximum(wanted[finite], 2.0**-40)
     if not (error > _COARSE).any():

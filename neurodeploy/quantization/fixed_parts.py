@@ -18,7 +18,7 @@ from neurodeploy.network import (
 )
 from neurodeploy.network.fixed import FixedKind
 from neurodeploy.quantization.incoming import Drive, Incoming
-from neurodeploy.quantization.plain import reset_origin
+from neurodeploy.quantization.plain import reset_origin, threshold_distance
 from neurodeploy.quantization.population_scale import BIAS_EXP_MAX, BIAS_MANTISSA_MAX
 from neurodeploy.quantization.rounding import RoundedWeight
 
@@ -43,7 +43,7 @@ def fixed_synapse(
         weight_exp=0 if no_exponent else p - weight.exponent,
         sign_mode=weight.sign_mode,
         weight_bits=weight_bits,
-        message_bits=encoder.bits if synapse.source == INPUT else 0,
+        message_bits=_message_bits(synapse.source, encoder),
         delay=delay,
         layout=incoming.layout,
     )
@@ -66,7 +66,7 @@ def fixed_population(
     """
     units = 2.0 ** (p + ALIGN_BITS)
     origin = reset_origin(population)
-    distance = population.v_threshold - origin
+    distance = threshold_distance(population)
     finite = np.isfinite(distance)
     threshold = np.where(
         finite, np.rint(np.where(finite, distance, 0) * 2.0**p), V_THRESHOLD_MAX + 1
@@ -134,3 +134,8 @@ def _bias_register(bias_v: NDArray[np.float64]) -> tuple[NDArray[np.int32], int]
         f"bias of {np.abs(bias_v).max():.0f} units of v exceeds {BIAS_MANTISSA_MAX} << "
         f"{BIAS_EXP_MAX}; rescale the network"
     )
+
+
+def _message_bits(source: str, encoder: ConstantEncoder) -> int:
+    """Return the width of what a source sends; codes of one bit are spikes."""
+    return encoder.bits if source == INPUT and encoder.bits > 1 else 0

@@ -30,6 +30,9 @@ def obstacles(network: Network) -> dict[str, str]:
     for p in network.populations:
         if p.kind not in ("lif", "li"):
             found.setdefault(p.name, f"is a {p.kind} population; compose the network first")
+        elif p.kind == "li" and p.gain is not None:
+            text = "a gain on a neuron that never fires has no integer form; scale its input"
+            found.setdefault(p.name, text)
     for s in network.synapses:
         if text := _not_composed(s):
             found.setdefault(s.name, text)
@@ -66,6 +69,13 @@ def reset_origin(p: Population) -> NDArray[np.float64]:
     A subtractive reset takes off the threshold as it is, so its membrane is not moved.
     """
     return p.v_reset if p.reset == "value" else np.zeros(p.size)
+
+
+def threshold_distance(p: Population) -> NDArray[np.float64]:
+    """Return how far the threshold lies above the origin [N]; infinite for what never fires."""
+    if p.kind == "li":
+        return np.full(p.size, np.inf)
+    return p.v_threshold - reset_origin(p)
 
 
 def _not_composed(s: Synapse) -> str:

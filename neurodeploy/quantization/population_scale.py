@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError
 from neurodeploy.network import V_MAX, V_THRESHOLD_MAX, Population
+from neurodeploy.network.fixed import WEIGHT_RANGE
 from neurodeploy.quantization.incoming import Drive, Incoming
-from neurodeploy.quantization.plain import reset_origin
+from neurodeploy.quantization.plain import reset_origin, threshold_distance
 from neurodeploy.quantization.rounding import RoundedWeight
 
 #: Exponents of a synapse: what the chip's register holds.
@@ -45,8 +46,9 @@ class Demand:
     """What one population needs of its integer formats, in membrane units.
 
     ``a_bound``, ``u_bound``, ``v_bound``: largest possible |synaptic sum|, |u| and |v| over a
-    sample; ``u_floors``: units of ``a`` by which the floors of all sums may add up in u;
-    ``seen``: on the calibration samples (None without any).
+    sample; ``u_floors``: units of ``a`` by which the floors of all sums may add up in u; ``bias``
+    and ``line``: what enters v by its register, and the current by an always-on line; ``seen``: on
+    the calibration samples (None without any).
     """
 
     a_bound: float
@@ -55,6 +57,7 @@ class Demand:
     v_bound: float
     threshold: float
     bias: float
+    line: float
     seen: Seen | None
     has_current: bool
 
@@ -90,16 +93,16 @@ def demand_of(
     held_v = _geometric_sum(np.abs(1.0 - population.decay_v), steps)
     origin = reset_origin(population)
     start = np.abs(population.v_init - origin)
-    finite = np.isfinite(population.v_threshold)
-    threshold = np.abs(population.v_threshold - origin)[finite].max(initial=0.0)
+    threshold = threshold_distance(population)
     sums = max(3, len(incoming) + 1)
     return Demand(
         a_bound=float(per_step.max(initial=0.0)),
         u_bound=float((per_step * held_u).max(initial=0.0)),
         u_floors=float(sums * held_u.max(initial=1.0)),
         v_bound=float(((per_step * held_u + drift) * held_v + start).max(initial=0.0)),
-        threshold=float(threshold),
+        threshold=float(threshold[np.isfinite(threshold)].max(initial=0.0)),
         bias=float(np.abs(drive.into_v).max(initial=0.0)),
+        line=float(np.abs(drive.into_sum).max(initial=0.0)) if has_current else 0.0,
         seen=seen,
         has_current=has_current,
     )
@@ -212,6 +215,7 @@ def _registers_allow(demand: Demand) -> int:
     return min(
         _largest(demand.threshold, V_THRESHOLD_MAX),
         _largest(demand.bias, (BIAS_MANTISSA_MAX << BIAS_EXP_MAX) / 64),
+        _largest(demand.line, WEIGHT_RANGE["mixed"][1] << WEIGHT_EXP_MAX),
     )
 
 

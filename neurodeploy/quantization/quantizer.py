@@ -33,7 +33,7 @@ from neurodeploy.quantization.latencies import (
     solve_latencies,
     with_extra_steps,
 )
-from neurodeploy.quantization.plain import require_plain, reset_origin
+from neurodeploy.quantization.plain import require_plain, threshold_distance
 from neurodeploy.quantization.population_scale import Demand, Scale, Seen, demand_of
 from neurodeploy.quantization.rounding import RoundedWeight
 
@@ -218,7 +218,7 @@ def _unproven(where: str, demand: Demand, scale: Scale) -> list[Finding]:
 
 def _check_sizes(where: str, population: Population, drive: Drive) -> None:
     """Raise RangeError for values whose squares and sums leave float64."""
-    threshold = population.v_threshold - reset_origin(population)
+    threshold = threshold_distance(population)
     _require_size(where, "biases", drive.into_sum)
     _require_size(where, "biases", drive.into_v)
     _require_size(where, "thresholds", threshold[np.isfinite(threshold)])

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurodeploy.network import ALIGN_BITS, ALWAYS_ON, FixedPointNetwork, Network
 from neurodeploy.quantization.incoming import drive_of
-from neurodeploy.quantization.plain import reset_origin
+from neurodeploy.quantization.plain import threshold_distance
 
 
 def register_errors(network: Network, net: FixedPointNetwork) -> dict[str, dict[str, float]]:
@@ -21,7 +21,7 @@ def register_errors(network: Network, net: FixedPointNetwork) -> dict[str, dict[
     found: dict[str, dict[str, float]] = {}
     for p in network.populations:
         fixed = net.population(p.name)
-        distance = p.v_threshold - reset_origin(p)
+        distance = threshold_distance(p)
         finite = np.isfinite(distance)
         unit = float(np.abs(distance[finite]).max(initial=0.0)) or 1.0
         meant = fixed.v_threshold * 2.0**ALIGN_BITS / fixed.scale
