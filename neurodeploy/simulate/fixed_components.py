@@ -7,7 +7,7 @@ slots: the weights of one logical delay, whose sum has a shift of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -38,13 +38,14 @@ class Slot:
 
     ``a[t] += shift(weights @ s[t - delay], exponent)``; a convolution's sum wraps into 24 bits
     instead. ``layout`` as in FixedSynapse. ``as_spikes``: the input's codes count only as being
-    there.
+    there. ``place``: its turn among all slots of the network when sums are added.
     """
 
     synapse: FixedSynapse
     delay: int
     weight: IntArray
     layout: SparseLayout | ConvLayout | None
+    place: int = 0
 
     @property
     def source(self) -> str:
@@ -204,7 +205,8 @@ def components(net: FixedPointNetwork) -> tuple[Component, ...]:
     for p in net.populations:
         _check_rules(p)
     rules = {p.name: NeuronRule(p) for p in net.populations}
-    slots = tuple(slot for synapse in net.synapses for slot in _slots(net, synapse))
+    unnumbered = [slot for synapse in net.synapses for slot in _slots(net, synapse)]
+    slots = tuple(replace(slot, place=i) for i, slot in enumerate(unnumbered))
     targets: dict[str, list[str]] = {name: [] for name in rules}
     for synapse in net.synapses:
         if synapse.source in rules:

@@ -8,6 +8,7 @@ import torch
 
 from neurodeploy.errors import ShapeError
 from neurodeploy.network.fixed import FixedPointNetwork
+from neurodeploy.simulate.fixed_torch import TorchGradient
 from neurodeploy.simulate.gradient_engine import CompiledGradient
 from neurodeploy.simulate.gradient_readout import ReadoutGradient
 from neurodeploy.simulate.spike_functions import Surrogate
@@ -77,7 +78,10 @@ class FixedGradient:
         check_surrogate(width, shape)
         self._net, self._width, self._shape = net, width, shape
         self._steps = net.steps if steps is None else steps
-        self._engine: _Engine = CompiledGradient(net)
+        on = torch.device(device)
+        self._engine: _Engine = (
+            CompiledGradient(net) if on.type == "cpu" else TorchGradient(net, on)
+        )
 
     def scores(self, codes: Tensor, width: float | None = None) -> Tensor:
         """Return logits of ``codes``, differentiable with respect to them.
