@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from oracles.literal_fixed import logical_records, run_aligned, run_hardware
 from oracles.random_networks import random_codes, random_fixed_network
-from oracles.random_neurons import HIGHEST_RATE, LOWEST_RATE, NEURONS
+from oracles.random_neurons import HIGHEST_RATE, LOWEST_RATE, NEURONS, startable
 from oracles.random_synapses import SYNAPSES
 from oracles.random_topologies import random_case
 
@@ -157,6 +157,20 @@ def test_threads_and_batches_change_nothing(threads, samples):
         net, codes = random_case(rng, samples=samples, held=bool(seed % 2))
         for timing in ("aligned", "lava"):
             assert_equal(net, codes, timing, threads=threads)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 7, 1000])
+@pytest.mark.parametrize("interval", [1, 2, 5, 100])
+def test_periodic_resets_of_every_interval_agree(interval, offset):
+    rng = np.random.default_rng([850, interval, offset])
+    net, codes = random_case(rng, pair=("refractory", "dense"), layers=2, extreme=False)
+    resets = {"reset_interval": interval, "reset_offset": offset}
+    changed = tuple(
+        p if p.kind == "dlif" else startable(replace(p, **resets)) for p in net.populations
+    )
+    net = replace(net, populations=changed)
+    for timing in ("aligned", "lava"):
+        assert_equal(net, codes, timing)
 
 
 @pytest.mark.parametrize("delays", ["none", "weight"])
