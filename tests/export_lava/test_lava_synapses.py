@@ -7,6 +7,7 @@ import pytest
 from oracles.literal_fixed import run_hardware
 
 from neurodeploy.export.lava import LavaRun, run_lava_batch
+from neurodeploy.export.lava.acceptance import check_faithful
 from neurodeploy.network import (
     ALWAYS_ON,
     INPUT,
@@ -227,6 +228,32 @@ def test_sources_of_many_kinds_into_one_population():
     (literal,) = check([(net, codes)])
     for name in ("first", "second"):
         assert 0.01 < literal.records[f"{name}/spikes"].mean() < 0.5
+
+
+def test_what_is_refused_would_be_another_network(monkeypatch):
+    rng = np.random.default_rng(10)
+    weight = rng.integers(0, 128, (5, 600)) * 2
+    delayed = dense(
+        weight, name="s", source=INPUT, target="layer", weight_exp=-8, sign_mode="mixed",
+        message_bits=16, delay=1,
+    )  # fmt: skip
+    net = network((neurons("layer", (5,)),), (delayed,), 600, 6, bits=16)
+    wide, full = convolution(
+        rng, (2, 6, 6), (3, 3), (1, 1), (1, 1), (1, 1), 1, 3, bits=16, weight=2777
+    )
+    cases = [
+        (net, rng.integers(0, 65536, (6, 2, 600))),
+        (wide, np.full_like(full, 65535)),
+        convolution(rng, (128, 1, 1), (1, 1), (1, 1), (0, 0), (1, 1), 128, 128),
+    ]
+    for refused, _ in cases:
+        assert len(check_faithful(refused, lava_quirks=True)) == 1
+    monkeypatch.setattr("neurodeploy.export.lava.run.require_faithful", lambda *a, **k: None)
+    runs = [LavaRun(net, codes, timing="lava") for net, codes in cases]
+    for (net, codes), lava in zip(cases, run_lava_batch(runs, timeout_s=300), strict=True):
+        name = net.populations[0].name
+        literal = run_hardware(net, codes).records[f"{name}/v"]
+        assert (lava.records[f"{name}/v"] != literal).sum() > 20
 
 
 @pytest.mark.slow
