@@ -89,11 +89,11 @@ def check_seeds(seeds):
 
 
 def test_random_networks_run_alike_after_every_pass():
-    ends = check_seeds(range(200))
+    ends = check_seeds(range(160))
     assert set(ends) == {
         "checked", "late bias", "cycle of delays", "nothing in the first step", "is read out"
     }  # fmt: skip
-    assert min(ends["checked"], ends["late bias"]) > 30, ends
+    assert min(ends["checked"], ends["late bias"]) > 25, ends
 
 
 @pytest.mark.slow
@@ -282,7 +282,7 @@ def test_chains_are_dense_where_full_and_sparse_elsewhere():
 
 def test_products_of_random_chains_are_those_of_their_matrices():
     kinds = Counter()
-    for seed in range(300):
+    for seed in range(150):
         rng = np.random.default_rng(seed)
         net = random_network(rng, populations=3)
         for s in net.synapses:
@@ -298,7 +298,7 @@ def test_products_of_random_chains_are_those_of_their_matrices():
             kinds[type(single).__name__] += 1
             if isinstance(single, Sparse):
                 assert (single.weight != 0).all()
-    assert min(kinds[kind] for kind in ("Dense", "Sparse", "Convolution")) > 10, kinds
+    assert min(kinds[kind] for kind in ("Dense", "Sparse", "Convolution")) > 5, kinds
 
 
 def test_products_beyond_the_limit_say_what_to_do():
