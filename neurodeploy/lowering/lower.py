@@ -21,7 +21,7 @@ def lower(graph: Graph) -> Result[Network]:
     """Turn a checked graph into float populations and synapses that mean exactly the same.
 
     No arithmetic is changed: every linear node stays an operator of its own, in the graph's
-    order. ``compose`` multiplies them out for targets that need single matrices.
+    order. ``compose`` brings them into the form that targets hold.
 
     Raises
     ------
