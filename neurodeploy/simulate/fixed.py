@@ -22,10 +22,10 @@ from neurodeploy.simulate.run_records import RunRecords
 Overflow = Literal["wrap", "saturate", "raise"]
 Progress = Callable[[int, int], None]
 
-#: Synaptic input of the widest layer per block, in values: what fits the second cache level, and
+#: Synaptic input of the widest layer per block, in values: small enough for the caches, and
 #: enough for calling kernels to cost nothing. Steps per block: few, so that there are many
 #: samples, whose codes are neighbours in memory.
-_BLOCK_VALUES = 2**18
+_BLOCK_VALUES = 2**19
 _BLOCK_STEPS = 32
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
@@ -13,8 +14,9 @@ from neurodeploy.errors import RangeError
 from neurodeploy.network.encoding import ConstantEncoder
 from neurodeploy.simulate.stimulus import Stimulus, checked_steps, input_hash, read_stimulus
 
-#: Bytes of codes read at once for the hash of a file.
-_HASH_BYTES = 2**24
+#: Codes hashed at once.
+_HASH_BYTES = 2**18
+_BYTE = np.iinfo(np.uint8).max
 
 
 class Codes:
@@ -39,8 +41,36 @@ class Codes:
         return self._array, t, first
 
     def digest(self) -> str:
-        """Return the hash of all codes; it is the same in every simulator."""
-        return input_hash(self._array[0] if self.held else self._array, self._max_code)
+        """Return what ``input_hash`` returns for all codes, without a copy of them."""
+        if self.held:
+            return input_hash(self._array[0], self._max_code)
+        shape = (self.steps, self.batch, self.size)
+        packed = self._max_code == 1
+        dtype = np.dtype(np.uint8 if self._max_code <= _BYTE else np.uint16).newbyteorder("<")
+        stored = (-(-int(np.prod(shape)) // 8),) if packed else shape
+        stream = hashlib.sha256(f"codes\0{dtype.str}\0{stored}\0".encode())
+        rest = np.empty(0, np.uint8)
+        for t, block in self._slabs():
+            if packed:
+                bits = np.concatenate([rest, block.ravel()])
+                whole = bits.size if t == self.steps else bits.size // 8 * 8
+                rest = bits[whole:]
+                stream.update(np.packbits(bits[:whole]).tobytes())
+            else:
+                stream.update(block.astype(dtype, copy=False).tobytes())
+        if packed:
+            sizes = np.array(shape).astype("<i8")
+            stream.update(f"shape\0{sizes.dtype.str}\0{sizes.shape}\0".encode())
+            stream.update(sizes.tobytes())
+        return stream.hexdigest()
+
+    def _slabs(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Give all codes, some steps at a time, and the steps given so far."""
+        steps = max(1, _HASH_BYTES // max(1, self.batch * self.size))
+        for t in range(0, self.steps, steps):
+            end = min(t + steps, self.steps)
+            array, first, _ = self.block(t, end, 0, self.batch)
+            yield end, array[first : first + end - t]
 
 
 class StoredCodes(Codes):
@@ -51,7 +81,7 @@ class StoredCodes(Codes):
         self.held = False
         self._stored = stored
         self._max_code = max_code
-        self._dtype = np.uint8 if max_code <= np.iinfo(np.uint8).max else np.uint16
+        self._dtype = np.uint8 if max_code <= _BYTE else np.uint16
 
     def block(self, t: int, end: int, first: int, last: int) -> tuple[NDArray[Any], int, int]:
         """Read a block."""
@@ -67,31 +97,6 @@ class StoredCodes(Codes):
                 "encode with the network's encoder"
             )
         return np.ascontiguousarray(block, self._dtype)
-
-    def digest(self) -> str:
-        """Return what ``input_hash`` returns for the same codes in memory."""
-        shape = (self.steps, self.batch, self.size)
-        packed = self._max_code == 1
-        total = int(np.prod(shape))
-        stream = hashlib.sha256()
-        dtype = np.dtype(np.uint8 if packed else self._dtype).newbyteorder("<")
-        stored = (-(-total // 8),) if packed else shape
-        stream.update(f"codes\0{dtype.str}\0{stored}\0".encode())
-        rest = np.empty(0, np.uint8)
-        steps = max(1, _HASH_BYTES // max(1, self.batch * self.size))
-        for t in range(0, self.steps, steps):
-            block = self._read(t, min(t + steps, self.steps), 0, self.batch)
-            if packed:
-                bits = np.concatenate([rest, block.ravel()])
-                whole = bits.size if t + steps >= self.steps else bits.size // 8 * 8
-                rest = bits[whole:]
-                stream.update(np.packbits(bits[:whole]).tobytes())
-            else:
-                stream.update(block.astype(dtype, copy=False).tobytes())
-        if packed:
-            sizes = np.array(shape).astype("<i8")
-            stream.update(f"shape\0{sizes.dtype.str}\0{sizes.shape}\0".encode() + sizes.tobytes())
-        return stream.hexdigest()
 
 
 def read_codes(

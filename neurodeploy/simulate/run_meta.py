@@ -9,8 +9,8 @@ import numpy as np
 
 import neurodeploy
 from neurodeploy.errors import InputError
-from neurodeploy.network.fixed import FixedPointNetwork
-from neurodeploy.network.floating import Network, Population
+from neurodeploy.network.fixed import FixedPointNetwork, FixedPopulation
+from neurodeploy.network.floating import Network
 from neurodeploy.network.traces import QUANTITIES, Quantity
 
 Timing = Literal["aligned", "lava"]
@@ -22,7 +22,9 @@ def run_meta(
     """Return the JSON types that describe a run of ``net``.
 
     A float network has no latency and its states are in membrane units, so its latency is 0 and
-    its scale 1; each of its populations has the shape that its values have in the NIR graph.
+    its scale 1. ``shape`` is that of a population's values in the NIR graph. ``origin``, of
+    fixed-point populations, is the membrane at which v is 0: one number where all neurons have
+    the same, else a list.
     """
     populations = {
         p.name: {
@@ -30,7 +32,8 @@ def run_meta(
             "kind": p.kind,
             "latency": getattr(p, "latency", 0),
             "scale": getattr(p, "scale", 1.0),
-            **({"shape": list(p.shape)} if isinstance(p, Population) else {}),
+            "shape": list(p.shape),
+            **({"origin": _origin(p)} if isinstance(p, FixedPopulation) else {}),
         }
         for p in net.populations
     }
@@ -44,6 +47,11 @@ def run_meta(
         "versions": {"neurodeploy": neurodeploy.__version__, "numpy": np.__version__},
         "input_hash": digest,
     }
+
+
+def _origin(p: FixedPopulation) -> float | list[float]:
+    values: list[float] = np.asarray(p.origin, np.float64).tolist()
+    return values[0] if len(set(values)) == 1 else values
 
 
 def checked_quantities(record: Iterable[str]) -> tuple[Quantity, ...]:

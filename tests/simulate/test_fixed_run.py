@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.random_networks import random_codes, random_fixed_network
 
-from neurodeploy.errors import InputError, RangeError, ShapeError
+from neurodeploy.errors import RangeError, ShapeError
 from neurodeploy.network import INPUT, FixedSynapse
 from neurodeploy.simulate import fixed, input_hash, run_fixed
 
@@ -154,11 +154,24 @@ def test_meta_describes_the_run():
         "kind": first.kind,
         "latency": 1,
         "scale": 1.0,
+        "shape": [first.size],
+        "origin": 0.0,
     }
     changed = codes.copy()
     changed[0, 0, 0] ^= 1
     assert meta["input_hash"] == run_fixed(net, codes).meta["input_hash"]
     assert meta["input_hash"] != run_fixed(net, changed).meta["input_hash"]
+
+
+def test_meta_lists_origins_that_differ_and_keeps_shapes():
+    net, codes = network_and_codes(7)
+    first = net.populations[0]
+    origin = np.arange(first.size) / 4
+    changed = replace(first, origin=origin, shape=(1, first.size))
+    net = replace(net, populations=(changed, *net.populations[1:]))
+    described = run_fixed(net, codes).meta["populations"][first.name]
+    assert described["origin"] == origin.tolist()
+    assert described["shape"] == [1, first.size]
 
 
 def test_held_codes_can_run_for_any_number_of_steps():
