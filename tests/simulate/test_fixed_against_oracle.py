@@ -190,9 +190,11 @@ def test_the_largest_sums_leave_32_bits_and_are_counted(kind, delays):
         v_init=0, latency=1, scale=1.0, shape=(9, 1, 1),
     )  # fmt: skip
     dlif = replace(population, name="d", kind="dlif", gain=np.array([255, 1]), gain_shift=0)
-    weight = rng.integers(0, 128, (9, 320)) * 2
+    # Parts that fit 32 bits one by one, and leave them when they are added.
+    added = replace(population, name="m")
+    weight = rng.integers(64, 128, (9, 320)) * 2
     weight[:3] *= -1
-    weight[3:6] *= rng.choice([-1, 1], (3, 320))
+    weight[6:] *= rng.choice([-1, 1], (3, 320))
     delay, layout = 0, None
     if delays == "weight":
         delay = rng.choice(3, weight.shape, p=[0.96, 0.02, 0.02])
@@ -202,25 +204,68 @@ def test_the_largest_sums_leave_32_bits_and_are_counted(kind, delays):
     if kind == "conv":
         weight = weight.reshape(9, 20, 4, 4)
         layout = ConvLayout((1, 1), (0, 0), (1, 1), 1, (20, 4, 4), (9, 1, 1))
+    parts = [("n", 7), ("n", -3), ("d", 7), ("d", -3), ("m", 0), ("m", 0)]
     net = FixedPointNetwork(
-        populations=(population, dlif),
+        populations=(population, dlif, added),
         synapses=tuple(
             FixedSynapse(
-                f"{target}{e}", INPUT, target, weight, 0 if kind == "conv" else e, "mixed",
-                message_bits=16, delay=delay, layout=layout,
+                f"{target}{k}", INPUT, target, weight // (2 if target == "m" else 1),
+                0 if kind == "conv" else e, "mixed", message_bits=16, delay=delay, layout=layout,
             )
-            for target in ("n", "d")
-            for e in (7, -3)
+            for k, (target, e) in enumerate(parts)
         ),
         n_input=320,
         encoder=ConstantEncoder(bits=16),
         readout=Readout("n", "count"),
         steps=12,
     )  # fmt: skip
-    codes = rng.integers(0, 2**16, (12, 4, 320))
+    codes = rng.integers(2**15, 2**16, (12, 4, 320))
     for timing in ("aligned", "lava"):
         assert_equal(net, codes, timing)
-    assert (run_fixed(net, codes).counts["n/wraps"] > 0).all()
+    counts = run_fixed(net, codes).counts
+    assert all((counts[f"{name}/wraps"] > 0).all() for name in "ndm")
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize(
+    ("parts", "u", "wraps"),
+    [
+        # Each 1 stands for a part of 2^31 - 32768; two leave 32 bits, four may come back.
+        ([1, 0, 0, 0], -(2**21), 1),
+        ([1, 1, 0, 0], -65536 * 64, 1),
+        ([1, 1, -1, -1], 0, 1),
+        ([1, -1, 0, 0], 0, 0),
+        ([1, -1, 1, -1], 0, 0),
+    ],
+)
+@pytest.mark.parametrize("apart", ["synapses", "delays"])
+def test_parts_that_leave_32_bits_while_they_are_added_agree(parts, u, wraps, kind, apart):
+    # Apart as synapses, or as the delays of one; held codes bring all of them from step 4 on.
+    weights = np.repeat(np.array(parts) * 128, 2)[None]
+    delays = np.repeat(np.arange(4), 2)[None]
+    population = FixedPopulation(
+        name="n", nir_nodes=("n",), kind="lif", decay_u=[4095], decay_v=[4096], bias=0, bias_exp=0,
+        v_threshold=2**17, u_init=0, v_init=0, latency=1, scale=1.0,
+    )  # fmt: skip
+    layout = None if kind == "dense" else SparseLayout([0, 8], np.arange(8), 8)
+    synapses = []
+    for k in range(4 if apart == "synapses" else 1):
+        weight = weights * (delays == k) if apart == "synapses" else weights
+        delay = delays if apart == "delays" else np.zeros_like(delays)
+        if layout is not None:
+            weight, delay = weight[0], delay[0]
+        fields = {"message_bits": 16, "delay": delay, "layout": layout}
+        synapses.append(FixedSynapse(f"s{k}", INPUT, "n", weight, 7, "mixed", **fields))
+    net = FixedPointNetwork(
+        populations=(population,), synapses=tuple(synapses), n_input=8,
+        encoder=ConstantEncoder(bits=16), readout=Readout("n", "sum"), steps=5,
+    )  # fmt: skip
+    codes = np.full((1, 8), 65535)
+    for timing in ("aligned", "lava"):
+        run = assert_equal(net, codes, timing)
+        assert run.records["n/u"][4, 0, 0] == u
+        if apart == "synapses" and timing == "aligned":
+            assert run.counts["n/wraps"].tolist() == [5 * wraps]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
