@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError
+from neurodeploy.network.encoded_sequence import EncodedSequence
 from neurodeploy.network.encoding import ConstantEncoder
 from neurodeploy.simulate.stimulus import Stimulus, checked_steps, input_hash, read_stimulus
 
@@ -74,7 +75,7 @@ class Codes:
 
 
 class StoredCodes(Codes):
-    """Codes [T, B, n] in a file (an h5py dataset or a numpy memmap); only blocks are in memory."""
+    """Codes [T, B, n] in a file (h5py dataset, memmap, EncodedSequence); blocks are in memory."""
 
     def __init__(self, stored: Any, steps: int, max_code: int) -> None:
         self.steps, self.batch, self.size = steps, int(stored.shape[1]), int(stored.shape[2])
@@ -107,7 +108,8 @@ def read_codes(
     Parameters and errors are those of ``read_stimulus``; the range of stored codes is checked as
     they are read.
     """
-    stored = isinstance(codes, (h5py.Dataset, np.memmap)) and len(codes.shape) == 3
+    kinds = (h5py.Dataset, np.memmap, EncodedSequence)
+    stored = isinstance(codes, kinds) and len(codes.shape) == 3
     if not stored:
         stimulus = read_stimulus(
             codes, n_input=n_input, encoder=encoder, steps=steps, asked_steps=asked_steps

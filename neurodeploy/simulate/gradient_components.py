@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from neurodeploy.network.registers import DECAY_BITS
-from neurodeploy.simulate import gradient_neurons, gradient_recurrence
+from neurodeploy.simulate import gradient_neurons, gradient_recurrence, vector_products
 from neurodeploy.simulate.fixed_components import Component, NeuronRule, Slot, compressed
 from neurodeploy.simulate.gradient_synapses import Orders, Sent, SlotSum, always_on, slot_sum
 from neurodeploy.simulate.spike_functions import Surrogate
@@ -148,8 +148,12 @@ class ComponentRun:
         wanted: set[str],
         held: Mapping[str, bool],
         by_sent: dict[str, Tensor],
+        room: Mapping[str, Tensor],
     ) -> None:
-        """Add to ``by_sent`` what the sources in ``wanted`` contributed."""
+        """Add to ``by_sent`` what the sources in ``wanted`` contributed.
+
+        ``room`` holds where the gradient of a source may be written.
+        """
         for name in self.names:
             slots = [s for s in self._inputs[name] if s.source in wanted]
             if not slots:
@@ -157,7 +161,9 @@ class ComponentRun:
             own = by_a if len(self.names) == 1 else by_a[:, :, self.slice(name)].contiguous()
             for slot in slots:
                 source = slot.source
-                by_sent[source] = slot.back(own, held.get(source, False), by_sent.get(source))
+                by_sent[source] = slot.back(
+                    own, held.get(source, False), by_sent.get(source), room.get(source)
+                )
 
     def _input(self, name: str, sent: Mapping[str, Sent], batch: int, steps: int) -> NDArray[Any]:
         """Return the synaptic input from outside: int32, or whole float32, [B, T or 1, N]."""
@@ -253,7 +259,8 @@ def _inner(component: Component, orders: Orders) -> _Inner:
     dense: list[NDArray[np.int64]] = []
     dense_slopes: list[NDArray[np.float64]] = []
     indptr, indices, weights, slopes = [np.zeros(1, np.int64)], [], [], []
-    dense_at = rows_at = entries = 0
+    panel_at: list[int] = []
+    dense_at = panels_at = rows_at = entries = 0
     for slot in component.loops:
         to, of = (orders.places(n, sizes[n]) for n in (slot.target, slot.source))
         factor = 2.0**slot.exponent
@@ -264,9 +271,12 @@ def _inner(component: Component, orders: Orders) -> _Inner:
         if is_dense:
             matrix = slot.weight[to][:, of].astype(np.int64)
             dense.append(matrix.T.ravel())
-            dense_slopes.append((matrix * factor).ravel())
+            dense_slopes.append(vector_products.panels(matrix * factor))
+            panel_at.append(panels_at)
             dense_at += matrix.size
+            panels_at += dense_slopes[-1].size
             continue
+        panel_at.append(0)
         rows = _rows_by_source(slot, to, of)
         indptr.append(rows[0][1:] + entries)
         indices.append(rows[1])
@@ -274,7 +284,7 @@ def _inner(component: Component, orders: Orders) -> _Inner:
         slopes.append(rows[2] * factor)
         rows_at, entries = rows_at + of.size, entries + rows[1].size
     return _Inner(
-        np.array(table, np.int64).reshape(-1, 7),
+        np.column_stack([np.array(table, np.int64).reshape(-1, 7), np.array(panel_at, np.int64)]),
         *(_joined(x, d) for x, d in ((dense, np.int32), (dense_slopes, np.float64))),
         _joined(indptr, np.int64), _joined(indices, np.int32), _joined(weights, np.int32),
         _joined(slopes, np.float64),

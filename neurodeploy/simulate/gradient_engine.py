@@ -92,17 +92,19 @@ class CompiledGradient:
     ) -> Tensor:
         """Return the gradient by codes shaped and typed ``like`` the first ones."""
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-        result = torch.zeros(like.shape, dtype=dtype)
-        if self._between:
-            for chunk in chunks:
+        result = torch.empty(like.shape, dtype=dtype)
+        held = like.ndim == 2
+        for chunk in chunks:
+            own = result[..., chunk.samples, :]
+            room = own[:, None] if held else own.permute(1, 0, 2)
+            found: Tensor | None = None
+            if self._between:
                 part = gradient[chunk.samples]
-                found = self._back(part, chunk, readout, surrogate, dtype, like.ndim == 2)
-                if found is None:
-                    continue
-                if like.ndim == 2:
-                    result[chunk.samples] = found[:, 0]
-                else:
-                    result[:, chunk.samples] = found.permute(1, 0, 2)
+                found = self._back(part, chunk, readout, surrogate, dtype, room, held)
+            if found is None:
+                room.zero_()
+            elif found.data_ptr() != room.data_ptr():
+                room.copy_(found)
         return result.to(like.dtype)
 
     def _run(self, codes: Tensor, samples: slice, steps: int) -> _Chunk:
@@ -125,14 +127,20 @@ class CompiledGradient:
         readout: ReadoutGradient,
         surrogate: Surrogate,
         dtype: torch.dtype,
+        room: Tensor,
         held: bool,
     ) -> Tensor | None:
-        """Return the gradient by the codes of one chunk, [B, T or 1, n], or None if it is zero."""
+        """Return the gradient by the codes of one chunk, [B, T or 1, n], or None if it is zero.
+
+        It may be ``room``, of its shape, where it is wanted.
+        """
         by_output = readout.back(gradient, chunk.output, dtype)
         if self._orders.shape(self._readout.population) is not None:
             kept = self._orders.places(self._readout.population, by_output.shape[2])
             by_output = by_output[:, :, torch.from_numpy(kept)]
         by_sent: dict[str, Tensor] = {}
+        wanted = self._between | {INPUT}
+        places = {INPUT: room} if self._orders.shape(INPUT) is None else {}
         batch, steps = chunk.output.shape[:2]
         for i in reversed(range(len(self._runs))):
             run = self._runs[i]
@@ -154,7 +162,7 @@ class CompiledGradient:
             if by_spikes is None and by_v is None:
                 continue
             by_a = run.backward(chunk.marks[i], by_spikes, by_v, surrogate, dtype)
-            run.back_to_sources(by_a, self._between | {INPUT}, {INPUT: held}, by_sent)
+            run.back_to_sources(by_a, wanted, {INPUT: held}, by_sent, places)
         found = by_sent.get(INPUT)
         return None if found is None else self._in_c_order(found)
 

@@ -1,10 +1,10 @@
 """Compiled components that feed back into themselves: all steps forward, and all steps back.
 
 The neurons of a component's populations stand side by side; ``bounds`` [S + 1] says where each
-population begins. Its inner weights are slots, by target: int64 [slots, 7] with the columns SOURCE,
-TARGET (populations), DELAY, EXPONENT, AT_24_BITS, DENSE and FIRST. A dense slot is a block of rows,
-one per source neuron, in ``rows``; any other is compressed rows by source, from FIRST on in
-``indptr``. Arrays are sample-major, [B, T, N].
+population begins. Its inner weights are slots: int64 [slots, 8] with the columns SOURCE, TARGET
+(populations), DELAY, EXPONENT, AT_24_BITS, DENSE, FIRST and PANELS. A dense slot is a block of rows
+from FIRST on, one per source neuron, and for the way back panels from PANELS on; any other is
+compressed rows by source, from FIRST on in ``indptr``. Arrays are sample-major, [B, T, N].
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.simulate.compiling import compiled, compiled_real, inlined
+from neurodeploy.simulate.compiling import compiled, inlined
 from neurodeploy.simulate.gradient_neurons import back_row, dlif_row, extended_lif_row, lif_row
 from neurodeploy.simulate.gradient_sums import add_rows, list_events, shifted
+from neurodeploy.simulate.vector_products import LANES, ROWS, product_tile
 
-SOURCE, TARGET, DELAY, EXPONENT, AT_24_BITS, DENSE, FIRST = range(7)
+SOURCE, TARGET, DELAY, EXPONENT, AT_24_BITS, DENSE, FIRST, PANELS = range(8)
 #: Kinds of rules: which function steps a population.
 PLAIN, EXTENDED, DLIF = 0, 1, 2
 #: Samples that go back through time together, so that a weight read once serves them all.
-BLOCK = 8
+BLOCK = ROWS
 
 
 @compiled(
@@ -109,28 +110,18 @@ def step_component(
 
 
 @inlined
-def add_product(by_a: Any, weights: Any, first: Any, low: Any, n_out: Any, total: Any) -> None:
-    """``total[r, j] += sum_i by_a[r, low + i] * weights[first + i * n + j]``, n = total's width.
-
-    Two samples and four weight rows at a time, so that each value loaded is used more than once.
-    """
-    n = total.shape[1]
-    for r in range(0, BLOCK, 2):
-        g, h, one, other = by_a[r], by_a[r + 1], total[r], total[r + 1]
-        for i in range(0, n_out - n_out % 4, 4):
-            at = first + i * n
-            w0, w1 = weights[at : at + n], weights[at + n : at + 2 * n]
-            w2, w3 = weights[at + 2 * n : at + 3 * n], weights[at + 3 * n : at + 4 * n]
-            g0, g1, g2, g3 = g[low + i], g[low + i + 1], g[low + i + 2], g[low + i + 3]
-            h0, h1, h2, h3 = h[low + i], h[low + i + 1], h[low + i + 2], h[low + i + 3]
-            for j in range(n):
-                one[j] += (g0 * w0[j] + g1 * w1[j]) + (g2 * w2[j] + g3 * w3[j])
-                other[j] += (h0 * w0[j] + h1 * w1[j]) + (h2 * w2[j] + h3 * w3[j])
-        for i in range(n_out - n_out % 4, n_out):
-            w = weights[first + i * n : first + (i + 1) * n]
-            for j in range(n):
-                one[j] += g[low + i] * w[j]
-                other[j] += h[low + i] * w[j]
+def add_product(
+    by_a: Any, first: Any, depth: Any, panels: Any, start: Any, tile: Any, total: Any
+) -> None:
+    """Add ``by_a[:, first : first + depth] @ W`` to ``total`` [BLOCK, n]; W in panels."""
+    n, width = total.shape[1], by_a.shape[1]
+    flat = by_a.reshape(-1)
+    for begin in range(0, n, LANES):
+        product_tile(flat, first, width, depth, panels, start + begin * depth, tile)
+        columns = min(np.int64(LANES), n - begin)
+        for r in range(BLOCK):
+            for j in range(columns):
+                total[r, begin + j] += tile[r * LANES + j]
 
 
 def _back_signature(real: str) -> str:
@@ -142,7 +133,7 @@ def _back_signature(real: str) -> str:
     )
 
 
-@compiled_real(_back_signature("float32"), _back_signature("float64"))
+@compiled(_back_signature("float32"), _back_signature("float64"))
 def back_through_component(
     marks: Any, by_spikes: Any, by_v: Any, limits: Any, surrogate: Any, keep: Any, shape: Any,
     kinds: Any, factor: Any, resets: Any, bounds: Any, slots: Any, weights: Any, indices: Any,
@@ -151,7 +142,7 @@ def back_through_component(
     """Go back through all steps of a component.
 
     Arguments as in ``back_through_neurons``, for all populations side by side, and as in
-    ``step_component``: ``factor`` real [S, T]; ``weights`` (dense [out, in] blocks, flat;
+    ``step_component``: ``factor`` real [S, T]; ``weights`` (dense ones in panels;
     compressed ones by source), real and shifted already; ``by_spikes`` holds what comes from
     outside.
     """
@@ -161,7 +152,7 @@ def back_through_component(
     total = np.zeros((BLOCK, n), nothing.dtype)
     carried_u, carried_v = np.empty_like(total), np.empty_like(total)
     rows = np.zeros((BLOCK, n), nothing.dtype)
-    # Largest population first: its slots' sums need contiguous rows.
+    tile = np.empty(BLOCK * LANES, nothing.dtype)
     sums = np.zeros(BLOCK * n, nothing.dtype)
     for begin in range(0, marks.shape[0], BLOCK):
         samples = min(BLOCK, marks.shape[0] - begin)
@@ -183,7 +174,7 @@ def back_through_component(
                     if slots[s, DENSE] != 0:
                         for r in range(samples):
                             rows[r, base:end] = by_a[begin + r, felt, base:end]
-                        add_product(rows, flat, first, base, end - base, into)
+                        add_product(rows, base, end - base, flat, slots[s, PANELS], tile, into)
                         continue
                     for r in range(samples):
                         by_target = by_a[begin + r, felt]

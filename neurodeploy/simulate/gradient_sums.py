@@ -1,4 +1,4 @@
-"""Compiled synaptic sums for gradients: weight rows per event, sparse matrices, wraps.
+"""Compiled synaptic sums for gradients: weight rows per event, shifts and wraps.
 
 Arrays are sample-major, [B, T, N]. Integer sums wrap at 32 bits, as Lava's do.
 """
@@ -9,10 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.simulate.compiling import compiled, compiled_real, inlined
-
-#: Columns of a dense block that a sparse matrix multiplies at a time.
-_BLOCK = 64
+from neurodeploy.simulate.compiling import compiled, inlined
 
 
 @inlined
@@ -122,49 +119,6 @@ def add_part(part: Any, exponent: Any, at_24_bits: Any, delay: Any, a: Any) -> N
             for i in range(source.size):
                 value = shifted(np.int32(source[i]), exponent, at_24_bits)
                 target[i] = np.int32(target[i] + value)
-
-
-@compiled_real(
-    "void(int64[::1], int32[::1], float32[::1], uint8[:,::1], float32[:,::1])",
-    "void(int64[::1], int32[::1], float32[::1], float32[:,::1], float32[:,::1])",
-    "void(int64[::1], int32[::1], float64[::1], float64[:,::1], float64[:,::1])",
-)
-def multiply_sparse(indptr: Any, indices: Any, weights: Any, x: Any, y: Any) -> None:
-    """``y[r] += M @ x[r]`` for every row r of x [R, in] and y [R, out]; M in compressed rows.
-
-    Blocks of x are turned over first, so that a weight meets many rows at once.
-    """
-    n_in, n_out = x.shape[1], y.shape[1]
-    block = np.empty((n_in, _BLOCK), weights.dtype)
-    out = np.empty((16, _BLOCK), weights.dtype)
-    for first in range(0, x.shape[0], _BLOCK):
-        count = min(_BLOCK, x.shape[0] - first)
-        block[:] = 0
-        for start in range(0, n_in, 16):
-            for r in range(count):
-                for j in range(start, min(start + 16, n_in)):
-                    block[j, r] = x[first + r, j]
-        for start in range(0, n_out, 16):
-            end = min(start + 16, n_out)
-            for i in range(start, end):
-                total = out[i - start]
-                total[:] = 0
-                k, last = indptr[i], indptr[i + 1]
-                while k + 4 <= last:
-                    w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
-                    c0, c1 = block[indices[k]], block[indices[k + 1]]
-                    c2, c3 = block[indices[k + 2]], block[indices[k + 3]]
-                    for r in range(_BLOCK):
-                        total[r] += (w0 * c0[r] + w1 * c1[r]) + (w2 * c2[r] + w3 * c3[r])
-                    k += 4
-                while k < last:
-                    w, column = weights[k], block[indices[k]]
-                    for r in range(_BLOCK):
-                        total[r] += w * column[r]
-                    k += 1
-            for r in range(count):
-                for i in range(start, end):
-                    y[first + r, i] += out[i - start, r]
 
 
 @compiled(

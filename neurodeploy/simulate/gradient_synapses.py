@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from neurodeploy.network.arrays import IntArray
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.fixed_synapse import ConvLayout, Shape3, SparseLayout
-from neurodeploy.simulate import gradient_sums
+from neurodeploy.simulate import gradient_sums, vector_products
 from neurodeploy.simulate.fixed_components import FLOAT32_EXACT, Component, Slot, compressed
 
 Tensor: TypeAlias = torch.Tensor
 
 #: Density of events up to which adding weight rows is cheaper than a product.
 _EVENT_DENSITY = 0.25
+#: Outputs from which our own product is faster than the library's.
+_PANEL_DEPTH = 64
 #: Share of a sparse matrix's places that are taken from which a dense product is cheaper.
 _DENSE_SHARE = 0.25
 
@@ -158,23 +160,27 @@ class SlotSum(ABC):
         rows = compressed(kept_source, kept_target, weights, self._from.size)
         return rows.indptr, rows.indices.astype(np.int32), rows.weights.astype(np.int32)
 
-    def back(self, by_a: Tensor, held: bool, into: Tensor | None) -> Tensor:
+    def back(
+        self, by_a: Tensor, held: bool, into: Tensor | None, out: Tensor | None = None
+    ) -> Tensor:
         """Return the gradient by what was sent, added to ``into`` where that is given.
 
-        ``by_a`` [B, T, out], contiguous; the result is [B, T or 1, in].
+        ``by_a`` [B, T, out], contiguous; the result is [B, T or 1, in]. Without ``into`` it may
+        be written to ``out``, of its shape and type.
         """
         steps = by_a.shape[1]
         felt = by_a[:, self.delay :]
         if held:
-            part = self._back(felt.sum(dim=1, keepdim=True), into)
+            part = self._back(felt.sum(dim=1, keepdim=True))
         elif self.delay == 0:
-            return self._back(by_a, into)
+            if out is not None and into is None and self._write(by_a, out):
+                return out
+            part = self._back(by_a)
         else:
             part = by_a.new_zeros(by_a.shape[0], steps, self._from.size)
             if self.delay < steps:
-                part[:, : steps - self.delay] = self._back(felt.contiguous(), None)
-            part = part if into is None else into.add_(part)
-        return part
+                part[:, : steps - self.delay] = self._back(felt.contiguous())
+        return part if into is None else into.add_(part)
 
     def slopes(self, dtype: torch.dtype) -> Any:
         """Return the weights, shifted, as real numbers."""
@@ -186,7 +192,12 @@ class SlotSum(ABC):
     def _product(self, values: Tensor) -> Tensor: ...
 
     @abstractmethod
-    def _back(self, by_a: Tensor, into: Tensor | None) -> Tensor: ...
+    def _back(self, by_a: Tensor) -> Tensor: ...
+
+    def _write(self, by_a: Tensor, out: Tensor) -> bool:
+        """Write ``_back`` to ``out``, if that saves a copy; return whether it was written."""
+        del by_a, out
+        return False
 
     @abstractmethod
     def _as_slopes(self, dtype: torch.dtype) -> Any: ...
@@ -220,16 +231,26 @@ class _DenseSum(SlotSum):
     def _product(self, values: Tensor) -> Tensor:
         return values @ self._matrix
 
-    def _back(self, by_a: Tensor, into: Tensor | None) -> Tensor:
-        weight: Tensor = self.slopes(by_a.dtype)
-        flat = by_a.view(-1, by_a.shape[2])
-        if into is None:
-            return (flat @ weight).view(*by_a.shape[:2], -1)
-        into.view(-1, into.shape[2]).addmm_(flat, weight)
-        return into
+    def _back(self, by_a: Tensor) -> Tensor:
+        matrix, in_panels = self.slopes(by_a.dtype)
+        if by_a.shape[2] < _PANEL_DEPTH:
+            found: Tensor = by_a @ matrix
+            return found
+        found = by_a.new_empty(*by_a.shape[:2], self._from.size)
+        rows = by_a.view(-1, by_a.shape[2]).numpy()
+        vector_products.multiply(rows, in_panels, found.view(rows.shape[0], -1).numpy(), False)
+        return found
 
-    def _as_slopes(self, dtype: torch.dtype) -> Tensor:
-        return torch.from_numpy(self._weight * 2.0**self.slot.exponent).to(dtype)
+    def _write(self, by_a: Tensor, out: Tensor) -> bool:
+        matrix, in_panels = self.slopes(by_a.dtype)
+        del matrix
+        for own, sample in zip(by_a, out, strict=True):
+            vector_products.multiply(own.numpy(), in_panels, sample.numpy(), False)
+        return True
+
+    def _as_slopes(self, dtype: torch.dtype) -> tuple[Tensor, NDArray[Any]]:
+        matrix = torch.from_numpy(self._weight * 2.0**self.slot.exponent).to(dtype)
+        return matrix, vector_products.panels(matrix.numpy())
 
 
 class _SparseSum(SlotSum):
@@ -237,7 +258,7 @@ class _SparseSum(SlotSum):
         indptr, indices, weights = self._by_target
         out = torch.zeros(*values.shape[:2], self._to.size)
         x, y = values.reshape(-1, values.shape[2]).numpy(), out.view(-1, self._to.size).numpy()
-        gradient_sums.multiply_sparse(indptr, indices, weights, x, y)
+        vector_products.multiply_sparse(indptr, indices, weights, x, y)
         return out
 
     @cached_property
@@ -247,10 +268,10 @@ class _SparseSum(SlotSum):
         rows = compressed(target.astype(np.int64), source, weights.astype(np.int64), self._to.size)
         return rows.indptr, rows.indices.astype(np.int32), rows.weights.astype(np.float32)
 
-    def _back(self, by_a: Tensor, into: Tensor | None) -> Tensor:
-        out = by_a.new_zeros(*by_a.shape[:2], self._from.size) if into is None else into
+    def _back(self, by_a: Tensor) -> Tensor:
+        out = by_a.new_zeros(*by_a.shape[:2], self._from.size)
         x, y = by_a.view(-1, by_a.shape[2]).numpy(), out.view(-1, out.shape[2]).numpy()
-        gradient_sums.multiply_sparse(*self.slopes(by_a.dtype), x, y)
+        vector_products.multiply_sparse(*self.slopes(by_a.dtype), x, y)
         return out
 
     def _as_slopes(self, dtype: torch.dtype) -> tuple[NDArray[Any], ...]:
@@ -279,11 +300,10 @@ class _ConvSum(SlotSum):
         )
         return _values(out, values.shape[1])
 
-    def _back(self, by_a: Tensor, into: Tensor | None) -> Tensor:
+    def _back(self, by_a: Tensor) -> Tensor:
         gradient = _image(by_a, self._layout.output_shape)
         found = self._phases(gradient) if self._has_phases else self._transposed(gradient)
-        part = _values(found, by_a.shape[1])
-        return part if into is None else into.add_(part)
+        return _values(found, by_a.shape[1])
 
     def _transposed(self, gradient: Tensor) -> Tensor:
         layout = self._layout
