@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from lowering.pass_checks import check_stages, composed_or_late, neuron_records, stages
+from lowering.pass_checks import TOO_MANY, check_stages, composed_or_late, neuron_records, stages
 from oracles.random_float_networks import random_network
 
 from neurodeploy.errors import InputError, NeurodeployError, ResourceError, UnsupportedNodeError
@@ -100,6 +100,7 @@ def test_random_networks_run_alike_after_every_pass():
 def test_thousands_of_random_networks():
     ends = check_seeds(range(5000, 9000))
     assert min(ends["checked"], ends["late bias"]) > 400, ends
+    assert ends[TOO_MANY] < 20, ends
 
 
 # -- delays ---------------------------------------------------------------------------------------

@@ -310,7 +310,7 @@ def test_lava_timing_of_chains_and_what_has_none():
     assert traces.records["p/v"].ravel().tolist() == [0.25, 0.25, 2.75, 5.25]
     assert traces.counts["a/operations"].tolist() == [2]
     back = replace(net, synapses=(*synapses, Synapse("back", "p", "r", (), delay_steps=1)))
-    with pytest.raises(InputError, match=r"synapse back \(p -> r\) is feedback"):
+    with pytest.raises(InputError, match=r"synapse back \(p -> r\) is delayed or feedback"):
         run_float(back, np.array([[1.0]]), timing="lava")
     line = stateless("r", "delay", [0.5], delay_steps=1)
     with pytest.raises(InputError, match="population r is a delay"):
