@@ -170,6 +170,12 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=positive, help="only the first N samples")
     parser.add_argument("--timeout", type=float, help="limit for Lava in seconds")
     parser.add_argument("--workers", type=positive, default=1, help="Lava programs side by side")
+    parser.add_argument(
+        "--memory",
+        type=positive,
+        metavar="MB",
+        help="fixed backend, .h5 to .h5: stream, with at most so much scratch memory",
+    )
     add_width_arguments(parser)
 
 
@@ -196,8 +202,9 @@ def model_for(arguments: argparse.Namespace, backend: str) -> Any:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run and write traces."""
-    from neurodeploy.network import decide, load_stimuli
-    from neurodeploy.pipeline.backends import run_model, stimulus_for, widened
+    import numpy as np
+
+    from neurodeploy.network import Stimuli, decide
     from neurodeploy.pipeline.inspection import assumptions
 
     console = Console(arguments.json)
@@ -205,13 +212,51 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--out {arguments.out}: traces are written as .npz or .h5")
     check_output(arguments.out, arguments.model, arguments.input, arguments.calibration)
     model = model_for(arguments, arguments.backend)
+    source = model.network_for(arguments.backend)
+    held_in_memory = arguments.memory is None
+    traces, labels = (_run if held_in_memory else _stream)(arguments, console, model)
+    samples = traces.output.shape[1]
+    assumed = assumptions(model.findings)
+    readout = source.population(source.readout.population)
+    misfit = Stimuli(np.zeros((samples, 1)), labels, held=True).misfit_labels(readout.size)
+    if misfit:
+        console.note(f"warning: {misfit}; no accuracy is given")
+    accuracy = None
+    if arguments.timing == "aligned" and labels is not None and not misfit:
+        accuracy = float((decide(traces.scores()) == labels).mean())
+    rates = _rates(source, traces)
+    console.document(
+        {
+            "out": arguments.out,
+            "samples": samples,
+            "accuracy": accuracy,
+            "rates": rates,
+            "contract": dict(source.contract),
+            "assumed": assumed,
+        }
+    )
+    console.say(f"{arguments.out}: {samples} samples, backend {arguments.backend}")
+    if assumed:
+        words = ", ".join(f"{name} {value}" for name, value in assumed.items())
+        console.say(f"assumed, as nothing says it: {words} (neurodeploy inspect names the options)")
+    if accuracy is not None:
+        console.say(f"accuracy {accuracy:.2%} (a tie counts as wrong)")
+    console.table(("population", "spikes per step"), ((k, f"{v:.4f}") for k, v in rates.items()))
+    console.next_step(f"neurodeploy compare {arguments.out} OTHER.npz")
+    return 0
+
+
+def _run(arguments: argparse.Namespace, console: Console, model: Any) -> tuple[Any, Any]:
+    """Run on the whole input in memory; return traces and labels."""
+    from neurodeploy.network import load_stimuli
+    from neurodeploy.pipeline.backends import run_model, stimulus_for, widened
+
     stimuli = load_stimuli(arguments.input)
     stimuli = stimuli.first(arguments.samples) if arguments.samples else stimuli
-    source = model.network_for(arguments.backend)
     stimuli = widened(model, stimuli)
+    source = model.network_for(arguments.backend)
     stimulus, noticed = stimulus_for(source, stimuli, arguments.backend)
     console.findings((*model.findings, *noticed))
-    assumed = assumptions(model.findings)
     with console.progress() as report:
         traces = run_model(
             model,
@@ -227,33 +272,45 @@ def run(arguments: argparse.Namespace) -> int:
             progress=lambda done, total: report(f"run {arguments.backend}", done, total),
         )
     traces.save(arguments.out)
-    misfit = stimuli.misfit_labels(source.population(source.readout.population).size)
-    if misfit:
-        console.note(f"warning: {misfit}; no accuracy is given")
-    accuracy = None
-    if arguments.timing == "aligned" and stimuli.labels is not None and not misfit:
-        accuracy = float((decide(traces.scores()) == stimuli.labels).mean())
-    rates = {
+    return traces, stimuli.labels
+
+
+def _stream(arguments: argparse.Namespace, console: Console, model: Any) -> tuple[Any, Any]:
+    """Run block by block from file to file; return brief traces and labels."""
+    from neurodeploy.pipeline.streaming import stream_model
+
+    if arguments.backend != "fixed":
+        raise InputError(
+            f"--memory: backend {arguments.backend!r} holds its run in memory; drop it"
+        )
+    if arguments.samples:
+        raise InputError("--memory: streams the whole file; drop --samples")
+    console.findings(model.findings)
+    with console.progress() as report:
+        traces, labels = stream_model(
+            model,
+            arguments.input,
+            arguments.out,
+            memory_bytes=arguments.memory * 2**20,
+            record=arguments.record,
+            timing=arguments.timing,
+            threads=arguments.threads,
+            progress=lambda done, total: report("run fixed", done, total),
+        )
+    return traces, labels
+
+
+def _rates(source: Any, traces: Any) -> dict[str, float]:
+    """Return spikes per neuron and step of every population that was recorded, or counted."""
+    recorded = {
         key.rsplit("/", 1)[0]: float(value.mean())
         for key, value in traces.records.items()
         if key.endswith("/spikes")
     }
-    console.document(
-        {
-            "out": arguments.out,
-            "samples": len(stimuli),
-            "accuracy": accuracy,
-            "rates": rates,
-            "contract": dict(source.contract),
-            "assumed": assumed,
-        }
-    )
-    console.say(f"{arguments.out}: {len(stimuli)} samples, backend {arguments.backend}")
-    if assumed:
-        words = ", ".join(f"{name} {value}" for name, value in assumed.items())
-        console.say(f"assumed, as nothing says it: {words} (neurodeploy inspect names the options)")
-    if accuracy is not None:
-        console.say(f"accuracy {accuracy:.2%} (a tie counts as wrong)")
-    console.table(("population", "spikes per step"), ((k, f"{v:.4f}") for k, v in rates.items()))
-    console.next_step(f"neurodeploy compare {arguments.out} OTHER.npz")
-    return 0
+    if traces.records:
+        return recorded
+    steps, samples = traces.output.shape[:2]
+    return {
+        p.name: float(traces.counts[f"{p.name}/spikes"].sum()) / (steps * samples * p.size)
+        for p in source.populations
+    }

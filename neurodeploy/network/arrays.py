@@ -15,7 +15,9 @@ IntArray = NDArray[np.int32]
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a read-only view-independent copy of ``array``."""
+    """Return ``array`` if nobody can write to it through numpy, else a read-only copy."""
+    if not array.flags.writeable and array.base is None and array.flags.c_contiguous:
+        return array
     copy = np.array(array, copy=True, order="C")
     copy.setflags(write=False)
     return copy

@@ -23,7 +23,7 @@ TRACES_SCHEMA = 1
 Quantity = Literal["spikes", "u", "v", "v_pre", "y"]
 QUANTITIES: tuple[Quantity, ...] = ("spikes", "u", "v", "v_pre", "y")
 #: Where a file keeps counts; and names of a traces file that no population's group may have.
-_COUNTS = "counts/"
+COUNTS = "counts/"
 _TAKEN = ("output", "meta", "counts", ".", "..")
 
 
@@ -77,8 +77,8 @@ class Traces:
         """Write to ``path``: .npz, or .h5 for long runs. Keys are the same in both."""
         path = Path(path)
         arrays: dict[str, NDArray[Any]] = {"output": self.output}
-        arrays.update({_escape(key): value for key, value in self.records.items()})
-        arrays.update({_COUNTS + _escape(key): value for key, value in self.counts.items()})
+        arrays.update({escaped_key(key): value for key, value in self.records.items()})
+        arrays.update({COUNTS + escaped_key(key): value for key, value in self.counts.items()})
         meta = json.dumps({"schema": TRACES_SCHEMA, **self.meta})
         if path.suffix == ".npz":
             # A file object keeps numpy from appending .npz to the temporary name.
@@ -115,7 +115,7 @@ class Traces:
             )
         _check_meta(path, meta)
         for key, array in {**stored, "output": output}.items():
-            axes = 1 if key.startswith(_COUNTS) else 3
+            axes = 1 if key.startswith(COUNTS) else 3
             if array.dtype.kind not in "biuf" or array.ndim != axes or array.size == 0:
                 raise FileFormatError(
                     f"{path}: {key} is {array.dtype} of shape {array.shape}, needs numbers with "
@@ -123,11 +123,11 @@ class Traces:
                 )
         # A population may be called "counts" too, which only the escaped key tells apart.
         counts = {
-            unquote(key.removeprefix(_COUNTS)): array
+            unquote(key.removeprefix(COUNTS)): array
             for key, array in stored.items()
-            if key.startswith(_COUNTS)
+            if key.startswith(COUNTS)
         }
-        records = {unquote(key): a for key, a in stored.items() if not key.startswith(_COUNTS)}
+        records = {unquote(key): a for key, a in stored.items() if not key.startswith(COUNTS)}
         return Traces(output, records, counts, meta)
 
 
@@ -179,7 +179,7 @@ def readout_quantity(readout: Readout) -> Quantity:
     return "spikes" if readout.kind == "count" else "v"
 
 
-def _escape(key: str) -> str:
+def escaped_key(key: str) -> str:
     """Escape what a file would take for its own: slashes inside a population's name, and words.
 
     The last slash separates the quantity. ``urllib.parse.unquote`` undoes it.

@@ -108,9 +108,13 @@ def run_model(
         )
     else:
         raise InputError(f"backend {backend!r} does not exist; there are: {', '.join(BACKENDS)}")
+    return dataclasses.replace(traces, meta={**traces.meta, **meta_of(model, backend)})
+
+
+def meta_of(model: Model, backend: str) -> dict[str, Any]:
+    """Return what a traces file says of the model: what was noticed, and hashes."""
     noticed = [finding.as_dict() for finding in model.findings]
-    meta = {**traces.meta, "findings": noticed, "model": _identity(model, backend)}
-    return dataclasses.replace(traces, meta=meta)
+    return {"findings": noticed, "model": _identity(model, backend)}
 
 
 def _identity(model: Model, backend: str) -> dict[str, str]:

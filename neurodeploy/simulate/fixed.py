@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neurodeploy.errors import InputError, RangeError
 from neurodeploy.network.fixed import FixedPointNetwork
 from neurodeploy.network.traces import Quantity, Traces, readout_quantity
+from neurodeploy.network.traces_file import TracesFile
 from neurodeploy.simulate.chunk_size import ChunkSize, chunk_size
 from neurodeploy.simulate.fixed_codes import Codes, read_codes
 from neurodeploy.simulate.run_chunk import ChunkRun
@@ -40,6 +41,7 @@ def run_fixed(
     threads: int | None = None,
     progress: Progress | None = None,
     memory_bytes: int | None = None,
+    into: TracesFile | None = None,
 ) -> Traces:
     """Run ``net`` on a batch, exactly as Lava's fixed_pt models compute it.
 
@@ -47,8 +49,8 @@ def run_fixed(
     ----------
     net : FixedPointNetwork
     codes : int array [B, n_input] (held for every step) or [T, B, n_input]
-        Input codes, 0 .. ``net.encoder.max_code``. An h5py dataset or a numpy memmap [T, B,
-        n_input] is read block by block.
+        Input codes, 0 .. ``net.encoder.max_code``. An h5py dataset, a numpy memmap [T, B,
+        n_input] or an EncodedSequence is read block by block.
     steps : int or None
         Steps of held codes; default ``net.steps``.
     record : subset of {"spikes", "u", "v", "v_pre"}
@@ -68,6 +70,9 @@ def run_fixed(
     memory_bytes : int or None
         Most memory that the run takes beside the codes, the network and what it returns; default:
         what is fastest, some MB per thread.
+    into : TracesFile or None
+        Where records, output and counts are written while the run goes on; the returned traces
+        then hold output and counts alone.
 
     Returns
     -------
@@ -101,7 +106,12 @@ def run_fixed(
         memory_bytes=memory_bytes,
     )
     records = RunRecords.allocate(
-        net, plan, (inputs.steps, inputs.batch), quantities, lava=timing == "lava"
+        net,
+        plan,
+        (inputs.steps, inputs.batch),
+        quantities,
+        lava=timing == "lava",
+        new_array=None if into is None else into.new_array,
     )
     digest = _run_chunks(
         plan,
@@ -116,12 +126,16 @@ def run_fixed(
         _refuse_overflows(plan, records)
     quantity = readout_quantity(net.readout)
     meta = run_meta(net, backend="fixed", timing=timing, steps=inputs.steps, digest=digest)
-    return Traces(
-        output=records.records[f"{net.readout.population}/{quantity}"],
-        records=_asked_records(records, quantities),
-        counts=records.counts,
-        meta={**meta, "overflow": overflow},
-    )
+    meta = {**meta, "overflow": overflow}
+    for array in records.records.values():
+        array.flags.writeable = False
+    output_key = f"{net.readout.population}/{quantity}"
+    output, asked = records.records[output_key], _asked_records(records, quantities)
+    if into is None:
+        return Traces(output, asked, records.counts, meta)
+    traces = Traces(output, {}, records.counts, meta)
+    into.finish(output_key, records.counts, meta, keep=output_key in asked)
+    return traces
 
 
 def _check_options(timing: str, overflow: str, threads: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from neurodeploy.network.traces import Quantity, readout_quantity
 from neurodeploy.simulate import population_kernels
 from neurodeploy.simulate.run_plan import PlannedPopulation, RunPlan
 
+NewArray = Callable[[str, tuple[int, int, int], Any], NDArray[Any]]
 NO_TRACE: NDArray[np.int32] = np.empty((0, 0, 0), np.int32)
 
 
@@ -40,10 +42,12 @@ class RunRecords:
         quantities: tuple[Quantity, ...],
         *,
         lava: bool,
+        new_array: NewArray | None = None,
     ) -> RunRecords:
         """Allocate for what was asked and for the read-out; fill Lava's steps before the first.
 
-        ``shape`` is (steps, samples).
+        ``shape`` is (steps, samples). ``new_array`` (key, shape, dtype) gives the records' arrays,
+        all zero; by default they are in memory.
         """
         total, batch = shape[0] + (net.max_latency if lava else 0), shape[1]
         records: dict[str, NDArray[Any]] = {}
@@ -57,7 +61,10 @@ class RunRecords:
                 wanted.discard("u")
             for quantity in sorted(wanted):
                 dtype = np.uint8 if quantity == "spikes" else np.int32
-                records[f"{p.name}/{quantity}"] = np.zeros((total, batch, p.size), dtype)
+                key, full = f"{p.name}/{quantity}", (total, batch, p.size)
+                records[key] = (
+                    np.zeros(full, dtype) if not new_array else new_array(key, full, dtype)
+                )
             for count in ("spikes", "wraps", "clamps"):
                 counts[f"{p.name}/{count}"] = np.zeros(batch, np.int64)
         for planned in plan.populations:
@@ -117,22 +124,23 @@ def _fill_waiting_steps(p: PlannedPopulation, records: dict[str, NDArray[Any]]) 
     """Record the steps before a layer's first: its bias acts alone, the same for all samples."""
     latency = p.population.latency
     begin = np.array(start_v(p.population), np.int32)
-    v = (begin if p.order is None else begin[p.order])[None, :]
+    v = np.zeros((1, p.v_init.size), np.int32)
+    v[0, : p.size] = begin if p.order is None else begin[p.order]
     u = p.u_init[None, :].copy()
     shape = (latency, 1, p.size)
     trace_u, trace_v, trace_v_pre = (np.zeros(shape, np.int32) for _ in range(3))
     if p.population.waits:
-        trace_u[:] = u
-        trace_v[:] = trace_v_pre[:] = v
+        trace_u[:] = u[:, : p.size]
+        trace_v[:] = trace_v_pre[:] = v[:, : p.size]
     elif latency:
         population_kernels.step_lif(
             np.zeros((1, 1, p.room), np.int32),
             (u, v),
             (p.keep_u, p.keep_v, p.bias, p.threshold),
             p.resets(-latency, 0),
-            np.zeros((1, latency, p.size), np.uint8),
+            np.zeros((1, latency, p.room), np.uint8),
             0,
-            (np.zeros((1, 2), np.int64), np.zeros((1, p.size), np.int64)),
+            (np.zeros((1, 2), np.int64), np.zeros(u.shape, np.int64)),
             (trace_u, trace_v, trace_v_pre),
         )
     places = np.arange(p.size) if p.order is None else p.order

@@ -483,3 +483,29 @@ def test_compare_shows_a_run_as_a_chips_probes_would(files, network, capsys):
     assert call("compare", ours, chip, "--chip", "--probe-offset", "1") == 0
     assert call("compare", ours, chip, "--probe-offset", "1") == 2
     assert "--chip" in capsys.readouterr().err
+
+
+def test_run_with_bounded_memory_writes_the_same_traces(files, network, capsys):
+    rng = np.random.default_rng(3)
+    net = load_network(network)
+    x = rng.random((9, 5, net.n_input))
+    source, whole, streamed = (files["dir"] / f"{name}.h5" for name in ("in", "a", "b"))
+    with h5py.File(source, "w") as file:
+        file["x"], file["y"] = x, rng.integers(0, N_OUT, 5)
+    command = ("run", network, "--input", source, "--backend", "fixed", "--record", "spikes,u,v")
+    assert call(*command, "--out", whole) == 0
+    first = capsys.readouterr().out
+    assert call(*command, "--out", streamed, "--memory", "4") == 0
+    second = capsys.readouterr().out
+    assert first.replace(str(whole), "") == second.replace(str(streamed), "")
+    a, b = Traces.load(whole), Traces.load(streamed)
+    assert a.meta == b.meta
+    assert set(a.records) == set(b.records)
+    assert all(np.array_equal(a.records[key], b.records[key]) for key in a.records)
+    assert all(np.array_equal(a.counts[key], b.counts[key]) for key in a.counts)
+    for bad in (
+        (*command[:5], "float", "--out", streamed, "--memory", "4"),
+        (*command, "--out", files["dir"] / "b.npz", "--memory", "4"),
+        (*command[:3], files["test"], *command[4:], "--out", streamed, "--memory", "4"),
+    ):
+        assert call(*bad) == 2
