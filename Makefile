@@ -56,8 +56,9 @@ lint: $(VENV)/.installed
 	@rm -rf build
 
 bench: setup
-	$(BIN)/python benchmarks/simulator_against_lava.py
-	$(BIN)/python benchmarks/read_against_nir.py
+	@failed=0; for script in simulator_against_lava simulator_against_norse gradient_against_norse \
+		read_against_nir; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || failed=1; \
+		done; exit $$failed
 
 clean:
 	rm -rf $(VENV) .lava-runtime .lint build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
