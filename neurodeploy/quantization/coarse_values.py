@@ -23,7 +23,8 @@ def coarse_rows(population: Population, incoming: Incoming, stored: RoundedWeigh
     error = np.ldexp(stored.mantissa.astype(np.float64), -stored.exponent) - incoming.values
     distance = threshold_distance(population)
     size = incoming.payload * np.sqrt(incoming.row_sums(error**2))
-    share = size / np.maximum(distance, 2.0**-1000)
+    # Beyond a thousand thresholds (or beside none at all) how many is of no interest.
+    share = size / np.maximum(distance, np.maximum(size / 1000, 2.0**-1000))
     coarse = np.flatnonzero(share > _COARSE)
     if not coarse.size:
         return []

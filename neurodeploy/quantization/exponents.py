@@ -57,9 +57,12 @@ def fit_exponents(
     best = _best(incoming, bits)
     demand = demanded(best)
     rounded = best
+    p: int | None = None
     # Coarser weights change the bounds a little, and so the exponent that fits: twice settles it.
-    for _ in range(3):
-        p = _conv_scale(incoming, best, demand)
+    for _ in range(4):
+        wanted = _conv_scale(incoming, best, demand)
+        # Only ever down, so that two bounds close together cannot alternate.
+        p = wanted if p is None or wanted is None else min(p, wanted)
         limit = (highest_scale(demand) if p is None else p) - WEIGHT_EXP_MIN
         again = [
             _refit(i, b, r, bits, limit, p) for i, b, r in zip(incoming, best, rounded, strict=True)
