@@ -77,7 +77,7 @@ def test_a_dlif_waits_and_starts_at_v_init():
     assert start_v(p).tolist() == [7]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 4095), st.integers(-4096, 4095)), min_size=1, max_size=5),
     st.integers(1, 9),

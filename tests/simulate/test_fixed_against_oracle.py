@@ -272,13 +272,13 @@ def test_parts_that_leave_32_bits_while_they_are_added_agree(parts, u, wraps, ki
 @pytest.mark.parametrize("kind", ["lif", "dlif"])
 @pytest.mark.parametrize("conv", [True, False])
 def test_sums_at_the_ends_of_24_bits_agree(conv, kind, sign):
-    # A convolution's sum of exactly 2^23 or -2^23; a dense one of 2^17, which makes u 2^23.
+    # A convolution's sum of exactly 2^23 or -2^23; a dense one of 2^17, a u of 2^23.
     layout = ConvLayout((1, 1), (0, 0), (1, 1), 1, (1, 1, 2), (1, 1, 1)) if conv else None
     weight = np.full((1, 1, 1, 2), 128) if conv else np.full((1, 2), 2)
     synapse = FixedSynapse(
         "s", INPUT, "n", sign * weight, 0, "mixed", message_bits=16, layout=layout
     )  # fmt: skip
-    dlif = {"gain": [1], "gain_shift": 3} if kind == "dlif" else {}
+    dlif = {"gain": [1], "gain_shift": 3 if conv else 0} if kind == "dlif" else {}
     population = FixedPopulation(
         name="n", nir_nodes=("n",), kind=kind, decay_u=[4095], decay_v=[4096], bias=0, bias_exp=0,
         v_threshold=2**17 - 1, u_init=0, v_init=0, latency=1, scale=1.0, **dlif,
