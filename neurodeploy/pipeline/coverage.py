@@ -9,10 +9,10 @@ from typing import Any, Literal
 from neurodeploy.errors import NeurodeployError
 from neurodeploy.findings import Finding
 from neurodeploy.graph import Graph, Input, Output
-from neurodeploy.lowering import is_population
+from neurodeploy.lowering import is_population, obstacles
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.pipeline.model import Model, model_from_graph, quantized
-from neurodeploy.quantization import describe_synapses, obstacles, register_errors
+from neurodeploy.quantization import describe_synapses, register_errors
 
 Status = Literal["exact", "approximate", "not"]
 
@@ -54,7 +54,7 @@ def _blocked(graph: Graph, network: Network, message: str) -> tuple[dict[str, st
     rows = []
     for name, node in graph.nodes.items():
         if name in reasons:
-            rows.append(_row(name, "not", reasons[name]))
+            rows.append(_row(name, "not", "; ".join(reasons[name])))
         elif isinstance(node, (Input, Output)):
             rows.append(_row(name, "exact", ""))
         elif reasons:

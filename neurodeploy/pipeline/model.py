@@ -15,7 +15,7 @@ from neurodeploy import hardware_profiles
 from neurodeploy.errors import InputError
 from neurodeploy.findings import Finding
 from neurodeploy.graph import Contract, Graph, contract_from_metadata, read
-from neurodeploy.lowering import compose, lower
+from neurodeploy.lowering import compose, lower, require_deployable
 from neurodeploy.network import (
     FixedPointNetwork,
     Network,
@@ -114,7 +114,10 @@ def quantized(
     Every calibration sample's hash is stored in the network, so that later evaluations can refuse
     the same samples.
     """
-    network, composed = compose(model.require_network())
+    lowered = model.require_network()
+    # Before anything is multiplied out: all obstacles in one message.
+    require_deployable(lowered)
+    network, composed = compose(lowered)
     codes: NDArray[Any] | None = None
     clipped: tuple[Finding, ...] = ()
     hashes: tuple[str, ...] = ()
