@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from neurodeploy.errors import RangeError
 from neurodeploy.network.connections import INPUT
 from neurodeploy.simulate.fixed_codes import Codes
+from neurodeploy.simulate.lanes import LANES
 from neurodeploy.simulate.run_plan import RunPlan
 
 
@@ -49,6 +50,9 @@ def chunk_size(
         If one sample and one step on one thread need more than ``memory_bytes``.
     """
     values, most_steps = block
+    spans = [group.span for group in plan.groups if group.span and len(group.members) > 1]
+    if spans:  # turns are short, so many samples must share the cost of taking them
+        most_steps = min(most_steps, max(4, *spans))
     widest = max(p.size for p in plan.populations)
     steps = max(1, min(most_steps, values // widest))
     samples = max(1, values // (widest * steps))
@@ -85,6 +89,6 @@ def scratch_bytes(plan: RunPlan, codes: Codes) -> tuple[int, int]:
     # Rows of history; states, counters, constant input; counters and codes of the input.
     fixed = (5 * codes.size + 64) * plan.history.get(INPUT, 0)
     fixed += sum((p.size + 64) * plan.history.get(p.name, 0) for p in plan.populations)
-    fixed += sum(12 * p.size + 8 * p.size + 16 + 8 * p.room for p in plan.populations)
+    fixed += sum(20 * (p.size + LANES) + 16 + 8 * p.room for p in plan.populations)
     fixed += 8 * codes.size + 8 * codes.size
     return fixed, per_step

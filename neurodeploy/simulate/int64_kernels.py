@@ -176,12 +176,12 @@ def step_exact(
                     wait[b, i] = 0 if free else wait[b, i] - 1
                 masks[b, row + t, i] = spike
                 fired[b, i] += spike
-                if traces[2].size:
+                if i < traces[2].shape[2]:
                     traces[2][t, b, i] = y
-            if traces[0].size:
-                traces[0][t, b, :] = u[b]
-            if traces[1].size:
-                traces[1][t, b, :] = v[b]
+            for i in range(traces[0].shape[2]):
+                traces[0][t, b, i] = u[b, i]
+            for i in range(traces[1].shape[2]):
+                traces[1][t, b, i] = v[b, i]
 
 
 @compiled(
@@ -210,7 +210,7 @@ def step_dlif_exact(
                 v[i] = 0 if spike else y
                 masks[b, row + t, i] = spike
                 fired[b, i] += spike
-                if traces[1].size:
+                if i < traces[1].shape[2]:
                     traces[1][t, b, i] = y
-            if traces[0].size:
-                traces[0][t, b, :] = v
+            for i in range(traces[0].shape[2]):
+                traces[0][t, b, i] = v[i]

@@ -44,6 +44,13 @@ _TRACES = "UniTuple(int32[:,:,:], 3)"
 
 
 @inlined
+def _keep(values: Any, trace: Any) -> None:
+    """Record the values of the neurons there are; arrays of values are padded."""
+    for i in range(min(values.size, trace.size)):
+        trace[i] = values[i]
+
+
+@inlined
 def _step_row(a: Any, state: Any, parameters: Any, mask: Any, v_pre: Any, fired: Any) -> Any:
     """Step LIF neurons once; return the wraps of u and clamps of v."""
     u, v = state
@@ -79,7 +86,8 @@ def step_lif(
     Parameters
     ----------
     a : int32 [B, T or 1, at least N]
-        Synaptic input; one row where it is the same at every step.
+        Synaptic input; one row where it is the same at every step. N is padded to whole vectors
+        with neurons that never fire: a loop's remainder costs as much as many neurons.
     state : (u, v), int32 [B, N]
         Changed in place.
     parameters : (keep_u, keep_v, bias, threshold), int32 [N]
@@ -92,7 +100,7 @@ def step_lif(
     row : int
     counters : (overflows, fired), int64 [B, 2] and [B, N]
         Added to: wraps of u and clamps of v; spikes of each neuron.
-    traces : (u, v, v_pre), int32 [T, B, N], or empty
+    traces : (u, v, v_pre), int32 [T, B, neurons], or empty
         Receive u, v after reset and v before it.
     """
     # Tuples are taken apart outside the loops: their arrays' reference counts cost time inside.
@@ -120,11 +128,11 @@ def step_lif(
                 overflows[b, 0] += wraps
                 overflows[b, 1] += clamps
                 if trace_u.size:
-                    trace_u[t, b, low:high] = u
+                    _keep(u, trace_u[t, b, low:])
                 if trace_v.size:
-                    trace_v[t, b, low:high] = v
+                    _keep(v, trace_v[t, b, low:])
                 if trace_v_pre.size:
-                    trace_v_pre[t, b, low:high] = v_pre[: high - low]
+                    _keep(v_pre, trace_v_pre[t, b, low:])
             for i in range(high - low):
                 fired[b, low + i] += fired_here[i]
 
@@ -178,11 +186,11 @@ def step_recurrent_lif(
             overflows[b, 0] += wraps
             overflows[b, 1] += clamps
             if trace_u.size:
-                trace_u[t, b, :] = u
+                _keep(u, trace_u[t, b])
             if trace_v.size:
-                trace_v[t, b, :] = v
+                _keep(v, trace_v[t, b])
             if trace_v_pre.size:
-                trace_v_pre[t, b, :] = v_pre
+                _keep(v_pre, trace_v_pre[t, b])
         for i in range(bias.size):
             fired[b, i] += fired_here[i]
 
@@ -237,11 +245,11 @@ def step_extended(
             overflows[b, 0] += wraps
             overflows[b, 1] += clamps
             if trace_u.size:
-                trace_u[t, b, :] = u
+                _keep(u, trace_u[t, b])
             if trace_v.size:
-                trace_v[t, b, :] = v
+                _keep(v, trace_v[t, b])
             if trace_v_pre.size:
-                trace_v_pre[t, b, :] = v_pre
+                _keep(v_pre, trace_v_pre[t, b])
 
 
 @compiled(
@@ -284,8 +292,8 @@ def step_dlif(
             overflows[b, 0] += wide
             overflows[b, 1] += clamps
             if trace_v.size:
-                trace_v[t, b, :] = v
+                _keep(v, trace_v[t, b])
             if trace_v_pre.size:
-                trace_v_pre[t, b, :] = v_pre
+                _keep(v_pre, trace_v_pre[t, b])
         for i in range(size):
             fired[b, i] += fired_here[i]

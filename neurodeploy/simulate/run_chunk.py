@@ -65,9 +65,9 @@ class ChunkRun:
                 PopulationInput(p, self._sources, max_code, saturate),
                 np.tile(p.u_init, (self._size, 1)),
                 np.tile(p.v_init, (self._size, 1)),
-                np.zeros((self._size, p.size), np.int32),
+                np.zeros((self._size, p.bias.size), np.int32),
                 np.zeros((self._size, 2), np.int64),
-                np.zeros((self._size, p.size), np.int64),
+                np.zeros((self._size, p.bias.size), np.int64),
             )
             for p in plan.populations
         }
@@ -84,9 +84,13 @@ class ChunkRun:
             for group in self._plan.groups:
                 self._run_group(group, t, end)
             t = end
-        sent = {INPUT: self._sources.sent, **{n: s.fired for n, s in self._state.items()}}
+        sent = {INPUT: self._sources.sent, **self._fired()}
         for p in self._plan.populations:
             self._records.add_counts(p, self._samples, self._state[p.name].overflows, sent)
+
+    def _fired(self) -> dict[str, NDArray[np.int64]]:
+        """Return the spikes of each neuron, without those that are padding."""
+        return {p.name: self._state[p.name].fired[:, : p.size] for p in self._plan.populations}
 
     def _cuts(self) -> set[int]:
         """Return the steps at which what does not change from step to step does change."""

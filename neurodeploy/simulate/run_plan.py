@@ -42,6 +42,7 @@ _LIMIT_32 = 2**31 - 1
 class PlannedPopulation:
     """A population with its factors in the units and the order that the kernels use.
 
+    Rows of parameters and states are padded to whole vectors, with neurons that never fire.
     ``order`` int64 [N] says which neuron in C order each one of the engine is; None if the same.
     ``room`` is the number of values in a row of its synaptic input. ``limit`` is the largest |a|
     for which the int32 kernel is exact in every count; -1 if none. ``extension`` is (1 if a spike
@@ -174,8 +175,10 @@ def _plan_population(
     places = np.arange(p.size) if order is None else order
     threshold = np.clip(p.v_threshold.astype(np.int64) << ALIGN_BITS, -V_MAX - 1, V_MAX)
 
-    def ordered(values: NDArray[Any]) -> IntArray:
-        return np.ascontiguousarray(values[places], np.int32)
+    def ordered(values: NDArray[Any], padding: int = 0) -> IntArray:
+        row = np.full(-(-p.size // LANES) * LANES, padding, np.int32)
+        row[: p.size] = values[places]
+        return row
 
     def planned(synapse: FixedSynapse) -> PlannedSynapse:
         delays = net.logical_delay(synapse).astype(np.int64) - synapse.delay
@@ -191,7 +194,7 @@ def _plan_population(
         keep_u=ordered(4095 - p.decay_u),
         keep_v=ordered(4096 - p.decay_v),
         bias=ordered(p.bias_shifted),
-        threshold=ordered(threshold),
+        threshold=ordered(threshold, V_MAX),
         u_init=ordered(p.u_init),
         v_init=ordered(p.v_init),
         extension=(np.int32(p.reset == "subtract"), np.int32(min(p.refractory_steps, _LIMIT_32))),
