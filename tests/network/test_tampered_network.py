@@ -43,7 +43,7 @@ def rewrite(path, change):
 
 @pytest.fixture
 def path(tmp_path):
-    net = random_fixed_network(np.random.default_rng(3))
+    net = random_fixed_network(np.random.default_rng(3), layers=1)
     save_network(net, tmp_path / "net.h5")
     return tmp_path / "net.h5"
 
