@@ -190,7 +190,6 @@ def test_many_networks_of_every_kind(monkeypatch):
         check(draw(seed=seed, repeats=2, samples=3), tally, timeout_s=900)
     check(draw_wide(14, monkeypatch, keep=8), tally, timeout_s=900)
     assert tally.networks >= 190
-    print(f"{tally.networks} networks, {tally.compared} values, {dict(tally.counts)}")
     assert tally.compared >= 1e7, tally.compared
     assert min(tally.pairs[pair] for pair in PAIRS) >= 5, tally.pairs
     rates = np.array(tally.rates)
