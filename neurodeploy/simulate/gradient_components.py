@@ -32,6 +32,14 @@ class Marks(NamedTuple):
     masks: NDArray[np.uint8]
 
 
+class _Steps(NamedTuple):
+    """What the rules say of each step, one row per population: gain, reset before it, slope."""
+
+    gain: NDArray[np.int64]
+    resets: NDArray[np.bool_]
+    slope: NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Inner:
     """The weights between a component's own populations, as ``gradient_recurrence`` takes them."""
@@ -72,7 +80,8 @@ class ComponentRun:
         self._places = [orders.places(rule.name, rule.size) for rule in self.rules]
         self._inner = _inner(component, orders) if component.loops else None
         self._kinds = np.array([_kind(rule) for rule in self.rules], np.int64)
-        self._reals: dict[Any, tuple[Any, Any]] = {}
+        self._reals: dict[Any, tuple[Any, ...]] = {}
+        self._known: _Steps | None = None
 
     def slice(self, name: str) -> slice:
         """Return where a population stands among the component's neurons."""
@@ -84,12 +93,12 @@ class ComponentRun:
         size = int(self._bounds[-1])
         marks = np.empty((batch, steps, size), np.int32)
         masks = np.empty((batch, steps, size), np.uint8)
-        start, rule = self._start, self._rule
+        start, rule, over = self._start, self._rule, self._over(steps)
         if self._inner is not None:
             a = self._whole_input(sent, batch, steps)
             inner = self._inner
             gradient_recurrence.step_component(
-                a, start, rule, self._kinds, self._gain(steps), self._resets(steps), self._bounds,
+                a, start, rule, self._kinds, over.gain, over.resets, self._bounds,
                 inner.table, (inner.dense, inner.indices, inner.weights, self._sizes),
                 inner.indptr, marks, masks,
             )  # fmt: skip
@@ -99,11 +108,11 @@ class ComponentRun:
         if only.population.kind == "dlif":
             shift = only.population.gain_shift
             drive = drive.astype(np.int32, copy=False)
-            gradient_neurons.step_dlif(drive, start[1], rule, only.gain(steps), shift, marks, masks)
+            gradient_neurons.step_dlif(drive, start[1], rule, over.gain[0], shift, marks, masks)
         else:
             gradient_neurons.step_lif(
                 drive, start, rule, int(only.subtracts), only.population.refractory_steps,
-                only.resets(steps), marks, masks,
+                over.resets[0], marks, masks,
             )  # fmt: skip
         return Marks(marks, masks)
 
@@ -122,12 +131,12 @@ class ComponentRun:
         nothing = torch.empty(0, 0, 0, dtype=dtype)
         gradients = [(nothing if x is None else x).numpy() for x in (by_spikes, by_v)]
         limits, shape = self._rule[3], _SHAPES[surrogate.shape]
-        factor = np.stack([rule.input_slope(steps) for rule in self.rules])
-        factor = factor.astype(slopes[0].dtype)
+        over = self._over(steps)
+        factor = over.slope.astype(slopes[0].dtype)
         if self._inner is None:
             gradient_neurons.back_through_neurons(
                 done.marks, *gradients, limits, slopes, keep, shape, int(self.rules[0].subtracts),
-                factor[0], self._resets(steps)[0], by_a.numpy(),
+                factor[0], over.resets[0], by_a.numpy(),
             )  # fmt: skip
             return by_a
         inner = self._inner
@@ -137,7 +146,7 @@ class ComponentRun:
         )
         gradient_recurrence.back_through_component(
             done.marks, *gradients, limits, slopes, keep, shape, self._kinds, factor,
-            self._resets(steps), self._bounds, inner.table, real, inner.indices, inner.indptr,
+            over.resets, self._bounds, inner.table, real, inner.indices, inner.indptr,
             by_a.numpy(),
         )  # fmt: skip
         return by_a
@@ -216,11 +225,15 @@ class ComponentRun:
         parts = [v[places] for v, places in zip(values, self._places, strict=True)]
         return np.ascontiguousarray(np.concatenate(parts))
 
-    def _gain(self, steps: int) -> NDArray[np.int64]:
-        return np.stack([rule.gain(steps) for rule in self.rules])
-
-    def _resets(self, steps: int) -> NDArray[np.bool_]:
-        return np.stack([rule.resets(steps) for rule in self.rules])
+    def _over(self, steps: int) -> _Steps:
+        """Return what the rules say of each step; the last answer is kept."""
+        if self._known is None or self._known.gain.shape[1] != steps:
+            self._known = _Steps(
+                np.stack([rule.gain(steps) for rule in self.rules]),
+                np.stack([rule.resets(steps) for rule in self.rules]),
+                np.stack([rule.input_slope(steps) for rule in self.rules]),
+            )
+        return self._known
 
     def _real(self, surrogate: Surrogate, dtype: torch.dtype) -> tuple[Any, Any]:
         """Return (threshold, reach, peak) and (keep_u, keep_v), see ``back_through_neurons``."""

@@ -69,6 +69,10 @@ class CompiledGradient:
 
         ``codes`` [B, n] or [T, B, n] have been checked for their shape.
         """
+        given = codes.detach()
+        if given.dtype not in (torch.float32, torch.float64):
+            given = given.to(torch.float32)
+        values = given.contiguous().numpy().reshape(-1, *codes.shape[-2:])
         steps, batch = readout.steps, codes.shape[-2]
         size = max(1, _CHUNK_VALUES // (steps * self._widest))
         if self._recurrent:
@@ -76,7 +80,7 @@ class CompiledGradient:
         scores, chunks = [], []
         for first in range(0, batch, size):
             samples = slice(first, min(first + size, batch))
-            chunk = self._run(codes, samples, steps)
+            chunk = self._run(values, samples, steps)
             scores.append(readout.read(chunk.output))
             if keep:
                 chunks.append(chunk)
@@ -107,8 +111,8 @@ class CompiledGradient:
                 room.copy_(found)
         return result.to(like.dtype)
 
-    def _run(self, codes: Tensor, samples: slice, steps: int) -> _Chunk:
-        sent = {INPUT: self._stimulus(codes[..., samples, :])}
+    def _run(self, codes: NDArray[np.floating], samples: slice, steps: int) -> _Chunk:
+        sent = {INPUT: self._stimulus(codes, samples)}
         batch = samples.stop - samples.start
         marks: dict[int, Marks] = {}
         for i, run in enumerate(self._runs):
@@ -166,14 +170,11 @@ class CompiledGradient:
         found = by_sent.get(INPUT)
         return None if found is None else self._in_c_order(found)
 
-    def _stimulus(self, codes: Tensor) -> Sent:
-        """Round codes [T, B, n] or [B, n], check their range, and put samples first."""
-        given = codes.detach()
-        if given.dtype not in (torch.float32, torch.float64):
-            given = given.to(torch.float32)
-        values = given.numpy() if given.ndim == 3 else given.numpy()[None]
+    def _stimulus(self, codes: NDArray[np.floating], samples: slice) -> Sent:
+        """Round codes [T or 1, B, n], check their range, and put samples first."""
+        values = codes[:, samples]
         masks = np.empty((values.shape[1], values.shape[0], values.shape[2]), np.uint8)
-        if mark_codes(values, float(self._largest), masks):
+        if mark_codes(codes, samples.start, float(self._largest), masks):
             low, high = values.min(), values.max()
             raise RangeError(
                 f"codes: range {low}..{high} leaves the encoder's 0..{self._largest}; "

@@ -122,13 +122,14 @@ def add_part(part: Any, exponent: Any, at_24_bits: Any, delay: Any, a: Any) -> N
 
 
 @compiled(
-    "int64(float32[:,:,:], float64, uint8[:,:,::1])",
-    "int64(float64[:,:,:], float64, uint8[:,:,::1])",
+    "int64(float32[:,:,::1], int64, float64, uint8[:,:,::1])",
+    "int64(float64[:,:,::1], int64, float64, uint8[:,:,::1])",
 )
-def mark_codes(codes: Any, highest: Any, masks: Any) -> Any:
-    """Mark the codes [T, B, n] that do not round to zero in masks [B, T, n].
+def mark_codes(codes: Any, first: Any, highest: Any, masks: Any) -> Any:
+    """Mark the codes [T, all samples, n] of samples from ``first`` on that do not round to zero.
 
-    Returns how many are not within 0..``highest``; a number that is none counts too.
+    ``masks`` [B, T, n] receives 0 or 1. Returns how many codes are not within 0..``highest``; a
+    number that is none counts too.
     """
     outside = np.int64(0)
     real = codes.dtype.type
@@ -136,7 +137,7 @@ def mark_codes(codes: Any, highest: Any, masks: Any) -> Any:
     # Steps outside: neighbouring samples lie side by side in memory.
     for t in range(masks.shape[1]):
         for b in range(masks.shape[0]):
-            row, mask = codes[t, b], masks[b, t]
+            row, mask = codes[t, first + b], masks[b, t]
             here = np.int32(0)
             for j in range(mask.size):
                 x = row[j]

@@ -236,16 +236,20 @@ class _DenseSum(SlotSum):
         if by_a.shape[2] < _PANEL_DEPTH:
             found: Tensor = by_a @ matrix
             return found
-        found = by_a.new_empty(*by_a.shape[:2], self._from.size)
+        size = self._from.size
+        out = by_a.new_empty(*by_a.shape[:2], size)
         rows = by_a.view(-1, by_a.shape[2]).numpy()
-        vector_products.multiply(rows, in_panels, found.view(rows.shape[0], -1).numpy(), False)
-        return found
+        vector_products.multiply(rows, in_panels, out.view(-1).numpy(), 0, size, size)
+        return out
 
     def _write(self, by_a: Tensor, out: Tensor) -> bool:
-        matrix, in_panels = self.slopes(by_a.dtype)
-        del matrix
-        for own, sample in zip(by_a, out, strict=True):
-            vector_products.multiply(own.numpy(), in_panels, sample.numpy(), False)
+        _, in_panels = self.slopes(by_a.dtype)
+        # ``out`` [B, T, n] is a part of an array whose samples and steps may lie apart.
+        first = out.storage_offset()
+        whole = out.as_strided((first + _reach(out),), (1,), 0).numpy()
+        for b, own in enumerate(by_a.numpy()):
+            at = first + b * out.stride(0)
+            vector_products.multiply(own, in_panels, whole, at, out.stride(1), out.shape[2])
         return True
 
     def _as_slopes(self, dtype: torch.dtype) -> tuple[Tensor, NDArray[Any]]:
@@ -369,6 +373,11 @@ class _ConvSum(SlotSum):
     def _as_slopes(self, dtype: torch.dtype) -> Tensor:
         kernel = torch.from_numpy(self.slot.weight.astype(np.float64)).to(dtype)
         return kernel.contiguous(memory_format=torch.channels_last)
+
+
+def _reach(values: Tensor) -> int:
+    """Return how many places of its memory an array spans."""
+    return 1 + sum((n - 1) * step for n, step in zip(values.shape, values.stride(), strict=True))
 
 
 def _image(values: Tensor, shape: Shape3) -> Tensor:

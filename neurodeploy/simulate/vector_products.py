@@ -158,19 +158,19 @@ sparse_row: Any = intrinsic(_sparse_row)
 
 
 @compiled(
-    "void(float32[:,::1], float32[::1], float32[:,:], boolean)",
-    "void(float64[:,::1], float64[::1], float64[:,:], boolean)",
+    "void(float32[:,::1], float32[::1], float32[::1], int64, int64, int64)",
+    "void(float64[:,::1], float64[::1], float64[::1], int64, int64, int64)",
 )
-def multiply(a: Any, weights: Any, out: Any, add: Any) -> None:
-    """``out = a @ W``, or ``out += a @ W`` if ``add``.
+def multiply(a: Any, weights: Any, out: Any, first: Any, stride: Any, size: Any) -> None:
+    """``out[first + r * stride + i] = sum_k a[r, k] * W[k, i]`` for every row r and i < size.
 
     Parameters
     ----------
     a : real [R, K]
     weights : real, flat
-        W [K, N] in ``panels``.
-    out : real [R, N]
-        Rows may lie apart.
+        W [K, size] in ``panels``.
+    out : real, flat
+        The product's rows may lie apart in it.
     """
     count, depth = a.shape
     flat = a.reshape(-1)
@@ -178,18 +178,18 @@ def multiply(a: Any, weights: Any, out: Any, add: Any) -> None:
     rest = np.zeros(ROWS * depth, a.dtype)
     whole = count - count % ROWS
     rest[: (count - whole) * depth] = flat[whole * depth :]
-    for first in range(0, out.shape[1], LANES):
-        width = min(np.int64(LANES), out.shape[1] - first)
+    for column in range(0, size, LANES):
+        width = min(np.int64(LANES), size - column)
         for begin in range(0, count, ROWS):
             rows = min(np.int64(ROWS), count - begin)
             if rows == ROWS:
-                product_tile(flat, begin * depth, depth, depth, weights, first * depth, tile)
+                product_tile(flat, begin * depth, depth, depth, weights, column * depth, tile)
             else:
-                product_tile(rest, np.int64(0), depth, depth, weights, first * depth, tile)
+                product_tile(rest, np.int64(0), depth, depth, weights, column * depth, tile)
             for r in range(rows):
+                at = first + (begin + r) * stride + column
                 for i in range(width):
-                    value = tile[r * LANES + i]
-                    out[begin + r, first + i] = out[begin + r, first + i] + value if add else value
+                    out[at + i] = tile[r * LANES + i]
 
 
 @compiled(
