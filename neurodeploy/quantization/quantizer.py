@@ -31,7 +31,6 @@ from neurodeploy.quantization.latencies import (
     Timeline,
     latency_findings,
     solve_latencies,
-    with_extra_steps,
 )
 from neurodeploy.quantization.plain import require_plain, threshold_distance
 from neurodeploy.quantization.population_scale import Demand, Scale, Seen, demand_of
@@ -117,11 +116,10 @@ def quantize_network(
     config = config or QuantizeConfig()
     timeline = solve_latencies(network, longest_delay(profile))
     built = _Built(findings=latency_findings(network, timeline))
-    stretched = with_extra_steps(network, timeline.extra)
-    for population in stretched.populations:
+    for population in network.populations:
         # Numbers beyond float64 are refused by name, not by a warning of numpy's.
         with np.errstate(over="ignore", invalid="ignore"):
-            _quantize_population(stretched, population, timeline, config, (seen or {}), built)
+            _quantize_population(network, population, timeline, config, (seen or {}), built)
     net = FixedPointNetwork(
         populations=tuple(built.populations),
         synapses=tuple(built.synapses),

@@ -14,6 +14,7 @@ from neurodeploy.network import (
     ConstantEncoder,
     ConvLayout,
     Convolution,
+    Dense,
     Network,
     Population,
     Readout,
@@ -142,6 +143,18 @@ def test_weights_far_from_the_threshold_need_an_exponent(scale):
     assert kinds(net)["1:a->b"] == ("sparse" if scale > 1 else "conv")
     assert net.population("b").v_threshold.min() >= 64
     assert any("written out" in f.what for f in findings) == (scale > 1)
+
+
+def test_weights_beside_a_convolution_may_be_too_large_for_its_scale():
+    rng = np.random.default_rng(12)
+    single = np.zeros((SIZE, SIZE))
+    single[3, 4] = 300.0
+    beside = (INPUT, "a", kernel(rng), 0), ("a", "b", kernel(rng), 0)
+    network = network_of(*beside, ("b", "b", Dense("d", single), 1), decay_v=np.ones(SIZE))
+    net, findings = quantize_network(network, LOIHI2)
+    assert kinds(net)["1:a->b"] == "sparse"
+    assert any("the weights of 2:b->b are too large" in f.what for f in findings)
+    assert net.synapses[2].weight_exp == 7
 
 
 def test_wide_input_codes_need_an_exponent():
