@@ -18,6 +18,7 @@ from neurodeploy.network import (
     Population,
     Readout,
     Synapse,
+    decide,
 )
 from neurodeploy.quantization import obstacles, quantize, quantize_network, with_extra_steps
 from neurodeploy.simulate import run_float
@@ -89,6 +90,22 @@ def test_a_bias_of_a_current_enters_u_by_a_line_and_never_v():
     counts = records["a/spikes"].sum(axis=0) - meant["a/spikes"].sum(axis=0, dtype=np.int64)
     assert np.abs(counts).max() <= 1
     assert meant["a/spikes"][:, 0].any()
+
+
+def test_a_line_of_both_signs_resolves_single_units():
+    """Even mantissas of one sign bit would resolve two; exponent -1 halves them without a floor."""
+    bias = np.array([-3.0, 3.0, 1.0, -1.0, 0.0, 5.0]) / 5
+    population = neurons("a", bias=bias, input_gain=np.full(N, 0.25))
+    network = one_layer(population)
+    weight = np.full((N, 4), 20.0)
+    heavy = dataclasses.replace(network, synapses=(Synapse.dense("w", INPUT, "a", weight),))
+    net, _ = quantize_network(heavy, LOIHI2)
+    unit = 64 / net.population("a").scale
+    line = net.synapses[-1]
+    assert (line.source, line.sign_mode) == (ALWAYS_ON, "mixed")
+    felt = np.floor(np.ldexp(line.weight[:, 0].astype(float), line.weight_exp)) * unit
+    assert np.abs(felt - 0.05 * bias).max() <= unit / 2
+    assert unit > 0.05 / 100
 
 
 def test_a_read_out_with_a_current_integrates_it():
@@ -221,7 +238,7 @@ def test_calibration_takes_held_codes_and_sequences():
 
 
 def test_slower_feedback_is_named_and_measured():
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(2)
     populations = (neurons("a"), neurons("b"))
     synapses = (
         Synapse.dense("in", INPUT, "a", rng.normal(0.3, 0.5, (N, 4))),
@@ -241,6 +258,8 @@ def test_slower_feedback_is_named_and_measured():
     assert measured.numbers["changed_spikes"] == changed > 0
     assert measured.numbers["spikes"] == sum(int(x.sum()) for x in before.values())
     assert measured.numbers["samples"] == 20
+    decisions = [decide(run_float(n, codes).scores()) for n in (network, slower)]
+    assert measured.numbers["changed_decisions"] == np.sum(decisions[0] != decisions[1]) > 0
     fixed = run_aligned(net, codes).records
     assert np.mean([(fixed[k] == after[k]).mean() for k in after]) > 0.93
     # Without calibration the steps are named all the same.
