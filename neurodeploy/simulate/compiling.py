@@ -14,22 +14,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def compiled(*signatures: str) -> Callable[[Function], Function]:
     """Compile for the given signatures, so that importing costs the same on every first call."""
-    return _compiled(signatures, {})
 
-
-def compiled_real(*signatures: str) -> Callable[[Function], Function]:
-    """Compile a loop over real numbers; a product and a sum may become one rounding."""
-    return _compiled(signatures, {"fastmath": {"contract"}})
-
-
-def _compiled(
-    signatures: tuple[str, ...], options: dict[str, Any]
-) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         try:
-            kernel: Any = njit(list(signatures), nogil=True, cache=True, **options)(function)
+            kernel: Any = njit(list(signatures), nogil=True, cache=True)(function)
         except RuntimeError:  # numba finds no folder that it may write its cache to
-            kernel = njit(list(signatures), nogil=True, **options)(function)
+            kernel = njit(list(signatures), nogil=True)(function)
         return cast(Function, kernel)
 
     return decorate

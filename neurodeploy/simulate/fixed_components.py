@@ -146,7 +146,8 @@ class NeuronRule:
     @cached_property
     def unit(self) -> NDArray[np.float64]:
         """What distances from the threshold are measured in: it, or one synaptic unit."""
-        return np.maximum(np.abs(self.full_threshold), 2**ALIGN_BITS).astype(np.float64)
+        size = np.maximum(np.abs(self.full_threshold), 2**ALIGN_BITS)
+        return np.asarray(size, np.float64)
 
     @property
     def can_fire(self) -> bool:

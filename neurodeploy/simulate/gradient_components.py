@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from neurodeploy.network.registers import DECAY_BITS
 from neurodeploy.simulate import gradient_neurons, gradient_recurrence, vector_products
 from neurodeploy.simulate.fixed_components import Component, NeuronRule, Slot, compressed
-from neurodeploy.simulate.gradient_synapses import Orders, Sent, SlotSum, always_on, slot_sum
+from neurodeploy.simulate.gradient_sources import Orders, Sent
+from neurodeploy.simulate.gradient_synapses import SlotSum, always_on, slot_sum
 from neurodeploy.simulate.spike_functions import Surrogate
 
 Tensor = torch.Tensor
@@ -129,14 +130,14 @@ class ComponentRun:
         slopes, keep = self._real(surrogate, dtype)
         by_a = torch.empty(batch, steps, size, dtype=dtype)
         nothing = torch.empty(0, 0, 0, dtype=dtype)
-        gradients = [(nothing if x is None else x).numpy() for x in (by_spikes, by_v)]
+        from_spikes, from_v = ((nothing if x is None else x).numpy() for x in (by_spikes, by_v))
         limits, shape = self._rule[3], _SHAPES[surrogate.shape]
         over = self._over(steps)
         factor = over.slope.astype(slopes[0].dtype)
         if self._inner is None:
             gradient_neurons.back_through_neurons(
-                done.marks, *gradients, limits, slopes, keep, shape, int(self.rules[0].subtracts),
-                factor[0], over.resets[0], by_a.numpy(),
+                done.marks, from_spikes, from_v, limits, slopes, keep, shape,
+                int(self.rules[0].subtracts), factor[0], over.resets[0], by_a.numpy(),
             )  # fmt: skip
             return by_a
         inner = self._inner
@@ -145,7 +146,7 @@ class ComponentRun:
             inner.slopes.astype(slopes[0].dtype, copy=False),
         )
         gradient_recurrence.back_through_component(
-            done.marks, *gradients, limits, slopes, keep, shape, self._kinds, factor,
+            done.marks, from_spikes, from_v, limits, slopes, keep, shape, self._kinds, factor,
             over.resets, self._bounds, inner.table, real, inner.indices, inner.indptr,
             by_a.numpy(),
         )  # fmt: skip
@@ -296,12 +297,16 @@ def _inner(component: Component, orders: Orders) -> _Inner:
         weights.append(rows[2])
         slopes.append(rows[2] * factor)
         rows_at, entries = rows_at + of.size, entries + rows[1].size
+    columns = [np.array(table, np.int64).reshape(-1, 7), np.array(panel_at, np.int64)]
     return _Inner(
-        np.column_stack([np.array(table, np.int64).reshape(-1, 7), np.array(panel_at, np.int64)]),
-        *(_joined(x, d) for x, d in ((dense, np.int32), (dense_slopes, np.float64))),
-        _joined(indptr, np.int64), _joined(indices, np.int32), _joined(weights, np.int32),
-        _joined(slopes, np.float64),
-    )  # fmt: skip
+        table=np.column_stack(columns),
+        dense=_joined(dense, np.int32),
+        dense_slopes=_joined(dense_slopes, np.float64),
+        indptr=_joined(indptr, np.int64),
+        indices=_joined(indices, np.int32),
+        weights=_joined(weights, np.int32),
+        slopes=_joined(slopes, np.float64),
+    )
 
 
 def _rows_by_source(

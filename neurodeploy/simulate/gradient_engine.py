@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from neurodeploy.simulate.gradient_components import ComponentRun, Marks
 from neurodeploy.simulate.gradient_neurons import HELD
 from neurodeploy.simulate.gradient_readout import ReadoutGradient
 from neurodeploy.simulate.gradient_recurrence import BLOCK
+from neurodeploy.simulate.gradient_sources import Orders, Sent
 from neurodeploy.simulate.gradient_sums import mark_codes
-from neurodeploy.simulate.gradient_synapses import Orders, Sent
 from neurodeploy.simulate.spike_functions import Surrogate
 
 Tensor = torch.Tensor
@@ -186,7 +186,7 @@ class CompiledGradient:
             payloads = self._kept(np.ascontiguousarray(whole.transpose(1, 0, 2)))
         return Sent(self._kept(masks), payloads)
 
-    def _kept(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _kept(self, values: NDArray[Any]) -> NDArray[Any]:
         """Bring the input's values [B, T, n] into the order in which they are kept."""
         shape = self._orders.shape(INPUT)
         if shape is None:
@@ -209,7 +209,8 @@ class CompiledGradient:
         back = np.argsort(self._orders.places(name, rule.size))
         if self._readout.kind == "count":
             return torch.from_numpy(done.masks[:, :, self._reads][:, :, back])
-        marks, fired = (x[:, :, self._reads][:, :, back] for x in done)
+        marks = done.marks[:, :, self._reads][:, :, back]
+        fired = done.masks[:, :, self._reads][:, :, back]
         v = np.clip(marks, -V_MAX, V_MAX)
         after = v - rule.full_threshold if rule.subtracts else np.zeros_like(v)
         v = np.where(fired != 0, after, v).astype(np.int32)

@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from neurodeploy.network.arrays import IntArray
-from neurodeploy.network.connections import ALWAYS_ON, INPUT
+from neurodeploy.network.connections import ALWAYS_ON
 from neurodeploy.network.fixed_synapse import ConvLayout, Shape3, SparseLayout
 from neurodeploy.simulate import gradient_sums, vector_products
-from neurodeploy.simulate.fixed_components import FLOAT32_EXACT, Component, Slot, compressed
+from neurodeploy.simulate.fixed_components import FLOAT32_EXACT, Slot, compressed
+from neurodeploy.simulate.gradient_sources import Orders, Sent
 
 Tensor: TypeAlias = torch.Tensor
 
@@ -29,80 +30,6 @@ _EVENT_DENSITY = 0.25
 _PANEL_DEPTH = 64
 #: Share of a sparse matrix's places that are taken from which a dense product is cheaper.
 _DENSE_SHARE = 0.25
-
-
-class Sent:
-    """What a source sent: ``masks`` uint8 [B, T or 1, n], and graded payloads if there are any.
-
-    One row where it is the same at every step.
-    """
-
-    def __init__(self, masks: NDArray[np.uint8], payloads: NDArray[np.int32] | None = None) -> None:
-        self.masks = masks
-        self.payloads = payloads
-
-    @property
-    def held(self) -> bool:
-        """Whether there is one row for all steps."""
-        return self.masks.shape[1] == 1
-
-    @cached_property
-    def density(self) -> float:
-        """Share of the places that sent."""
-        return float(np.count_nonzero(self.masks)) / self.masks.size
-
-    @cached_property
-    def spikes(self) -> Tensor:
-        """0 or 1, float32."""
-        return torch.from_numpy(self.masks).to(torch.float32)
-
-    @cached_property
-    def values(self) -> Tensor:
-        """The payloads, float32."""
-        if self.payloads is None:
-            return self.spikes
-        return torch.from_numpy(self.payloads).to(torch.float32)
-
-    @cached_property
-    def whole(self) -> NDArray[np.int32]:
-        """The payloads, int32."""
-        return self.masks.astype(np.int32) if self.payloads is None else self.payloads
-
-
-class Orders:
-    """In which order the values of each source are kept: as they are, or channels last.
-
-    A convolution runs faster on channels-last values; all weights are then reordered once.
-    """
-
-    def __init__(self, found: tuple[Component, ...]) -> None:
-        self._shapes: dict[str, Shape3] = {}
-        #: Everything that sends events: the input and all populations.
-        self.sources = {INPUT, *(name for component in found for name in component.names)}
-        for component in found:
-            for slot in component.inputs:
-                if isinstance(slot.layout, ConvLayout):
-                    self._shapes.setdefault(slot.source, slot.layout.input_shape)
-                    self._shapes.setdefault(slot.target, slot.layout.output_shape)
-
-    def fits(self, slot: Slot) -> bool:
-        """Whether a convolution finds both ends in the shape that it takes."""
-        layout = slot.layout
-        return (
-            isinstance(layout, ConvLayout)
-            and self._shapes.get(slot.source) == layout.input_shape
-            and self._shapes.get(slot.target) == layout.output_shape
-        )
-
-    def shape(self, name: str) -> Shape3 | None:
-        """Return (C, H, W) of a source that is kept channels last, else None."""
-        return self._shapes.get(name)
-
-    def places(self, name: str, size: int) -> NDArray[np.int64]:
-        """Return for each kept place [size] where its value stands in C order."""
-        flat = np.arange(size)
-        shape = self._shapes.get(name)
-        return flat if shape is None else flat.reshape(shape).transpose(1, 2, 0).ravel()
 
 
 class SlotSum(ABC):
@@ -149,7 +76,10 @@ class SlotSum(ABC):
             gradient_sums.add_part(part.numpy(), exponent, at_24_bits, delay, a)
             return
         payloads = sent.masks.astype(np.int32) if self.slot.as_spikes else sent.whole
-        gradient_sums.add_scattered(payloads, *self._scattered, exponent, at_24_bits, delay, a)
+        indptr, indices, weights = self._scattered
+        gradient_sums.add_scattered(
+            payloads, indptr, indices, weights, exponent, at_24_bits, delay, a
+        )
 
     @cached_property
     def _scattered(self) -> tuple[NDArray[Any], ...]:
@@ -275,7 +205,8 @@ class _SparseSum(SlotSum):
     def _back(self, by_a: Tensor) -> Tensor:
         out = by_a.new_zeros(*by_a.shape[:2], self._from.size)
         x, y = by_a.view(-1, by_a.shape[2]).numpy(), out.view(-1, out.shape[2]).numpy()
-        vector_products.multiply_sparse(*self.slopes(by_a.dtype), x, y)
+        indptr, indices, weights = self.slopes(by_a.dtype)
+        vector_products.multiply_sparse(indptr, indices, weights, x, y)
         return out
 
     def _as_slopes(self, dtype: torch.dtype) -> tuple[NDArray[Any], ...]:

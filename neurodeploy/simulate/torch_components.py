@@ -13,7 +13,7 @@ import torch
 
 from neurodeploy.network.connections import INPUT
 from neurodeploy.network.registers import ALIGN_BITS, DECAY_BITS, V_MAX
-from neurodeploy.simulate.fixed_components import Component, NeuronRule
+from neurodeploy.simulate.fixed_components import Component, NeuronRule, Slot
 from neurodeploy.simulate.spike_functions import Surrogate
 from neurodeploy.simulate.surrogate import surrogate_slope
 from neurodeploy.simulate.torch_synapses import Part, TorchSlot, either, wrap_32
@@ -105,7 +105,7 @@ class TorchComponent:
     def __init__(self, component: Component, largest: int, device: torch.device) -> None:
         self.rules, self.names, self._device = component.rules, component.names, device
 
-        def ready(slots: tuple, name: str) -> list[TorchSlot]:
+        def ready(slots: tuple[Slot, ...], name: str) -> list[TorchSlot]:
             return [
                 TorchSlot(s, largest if s.source == INPUT else 1, device)
                 for s in slots

@@ -115,7 +115,8 @@ class TorchSlot:
             found = torch.sparse.mm(self._matrix(by_a.dtype).t(), flat.t()).t() * factor
         else:
             found = (flat @ self._matrix(by_a.dtype)) * factor
-        return found.reshape(*by_a.shape[:-1], -1)
+        by_sent: Tensor = found.reshape(*by_a.shape[:-1], -1)
+        return by_sent
 
     def _product(self, values: Tensor, dtype: torch.dtype) -> Tensor:
         layout, flat = self.slot.layout, values.reshape(-1, values.shape[-1])

@@ -43,7 +43,8 @@ class _Vectors:
         self.vector = ir.VectorType(self.element, LANES)
         kind = ir.FunctionType(self.vector, [self.vector] * 3)
         name = f"llvm.fma.v{LANES}f{8 * self._align}"
-        self._fma = cgutils.get_or_insert_function(builder.module, kind, name)
+        declare: Any = cgutils.get_or_insert_function
+        self._fma = declare(builder.module, kind, name)
 
     def pointer(self, kind: Any, array: Any, place: Any) -> Any:
         data = self._context.make_array(kind)(self._context, self._builder, array).data
@@ -66,7 +67,8 @@ class _Vectors:
     def zeros(self, count: int) -> list[Any]:
         """Return ``count`` accumulators, which the compiler keeps in registers."""
         zero = ir.Constant(self.vector, [ir.Constant(self.element, 0.0)] * LANES)
-        return [cgutils.alloca_once_value(self._builder, zero) for _ in range(count)]
+        variable: Any = cgutils.alloca_once_value
+        return [variable(self._builder, zero) for _ in range(count)]
 
     def add_product(self, total: Any, a: Any, b: Any) -> None:
         sum_ = self._builder.call(self._fma, [a, b, self._builder.load(total)])
