@@ -185,7 +185,7 @@ def add_payloads(payloads: Any, row: Any, tables: Any, pool: Any, right_shift: A
 
 @compiled("int64(int32[:,:,::1])")
 def largest_magnitude(a: Any) -> Any:
-    r"""Return the largest \|x\| of an array."""
+    """Return the largest magnitude in an array."""
     low, high = np.int32(0), np.int32(0)
     flat = a.reshape(-1)
     for i in range(flat.size):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError
 from neurodeploy.network.arrays import IntArray
-from neurodeploy.network.connections import ALWAYS_ON, INPUT
+from neurodeploy.network.connections import ALWAYS_ON
 from neurodeploy.network.fixed import (
     ALIGN_BITS,
     V_MAX,
@@ -181,8 +181,10 @@ def _plan_population(
         return row
 
     def planned(synapse: FixedSynapse) -> PlannedSynapse:
-        delays = net.logical_delay(synapse).astype(np.int64) - synapse.delay
-        shift = 0 if synapse.source == ALWAYS_ON else int(delays.flat[0]) if delays.size else 0
+        # The same for every weight; the always-on line acts at each step, whatever its delay.
+        shifts = np.ravel(net.logical_delay(synapse) - synapse.delay)
+        steady = synapse.source == ALWAYS_ON or shifts.size == 0
+        shift = 0 if steady else int(shifts[0])
         return plan_synapse(synapse, orders.get(synapse.source), order, shift)
 
     return PlannedPopulation(
@@ -237,6 +239,3 @@ def _dlif_limit(p: FixedPopulation) -> int:
     gain = max(1, int(p.gain.max()))
     product = min(_LIMIT_32, _NO_MEMORY_LIMIT << p.gain_shift)
     return product // gain - int(np.abs(p.bias.astype(np.int64)).max(initial=0))
-
-
-__all__ = ["INPUT", "Group", "PlannedPopulation", "RunPlan", "plan_run"]

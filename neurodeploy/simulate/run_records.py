@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.network.connections import ALWAYS_ON, INPUT
+from neurodeploy.network.connections import ALWAYS_ON
 from neurodeploy.network.fixed import FixedPointNetwork
 from neurodeploy.network.start_state import start_v
 from neurodeploy.network.traces import Quantity, readout_quantity
@@ -147,6 +147,3 @@ def _fill_waiting_steps(p: PlannedPopulation, records: dict[str, NDArray[Any]]) 
     for quantity, trace in (("u", trace_u), ("v", trace_v), ("v_pre", trace_v_pre)):
         if f"{p.name}/{quantity}" in records:
             records[f"{p.name}/{quantity}"][:latency, :, places] = trace
-
-
-__all__ = ["INPUT", "NO_TRACE", "RunRecords"]
