@@ -24,7 +24,7 @@ from neurodeploy.simulate.spike_functions import Surrogate
 Tensor = torch.Tensor
 
 #: Neuron-steps of the largest component that are worked on together: they should fit the cache.
-_CHUNK_VALUES = 2**18
+_CHUNK_VALUES = 2**20
 
 
 class _Chunk(NamedTuple):

@@ -314,6 +314,10 @@ def _reach(values: Tensor) -> int:
 def _image(values: Tensor, shape: Shape3) -> Tensor:
     """Turn channels-last values [B, T, n] into images [B * T, C, H, W] without a copy."""
     channels, height, width = shape
+    if channels == 1:
+        # Both orders are one; torch's convolution reads the strides that a permutation would
+        # leave here wrongly.
+        return values.reshape(-1, channels, height, width)
     return values.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
