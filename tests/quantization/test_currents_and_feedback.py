@@ -133,6 +133,26 @@ def test_slow_currents_are_proven_or_seen_not_to_wrap():
     assert run_aligned(seen, full).counts["a/wraps"].sum() > 0
 
 
+def test_a_sum_without_memory_never_wraps_whatever_calibration_showed():
+    zeros = np.zeros(N)
+    small = {"decay_v": zeros + 0.001, "v_threshold": zeros + 0.25}
+    population = neurons("a", decay_u=None, w_in=None, **small)
+    weight = np.random.default_rng(0).normal(0.2, 0.6, (N, 32))
+    synapses = (Synapse.dense("w", INPUT, "a", weight),)
+    network = dataclasses.replace(
+        one_layer(population, 2000), synapses=synapses, n_input=32, input_shape=(32,)
+    )
+    silent = np.zeros((network.steps, 1, 32), np.int64)
+    proven, _ = quantize_network(network, LOIHI2)
+    net, findings = quantize(network, LOIHI2, calibration=silent)
+    assert any("|v| may exceed 24 bits" in f.what for f in findings)
+    assert not any("|u| may exceed" in f.what for f in findings)
+    assert net.population("a").scale >= 64 * proven.population("a").scale
+    worst = np.stack([w * s > 0 for w in weight for s in (1, -1)]).astype(np.int64)
+    run = run_aligned(net, worst, steps=50)
+    assert run.counts["a/wraps"].sum() == 0
+
+
 def test_a_drift_beside_a_current_that_has_no_start_state_is_an_error_with_numbers():
     population = neurons("a", v_leak=np.full(N, -9.0), v_threshold=np.full(N, 0.5))
     with pytest.raises(RangeError, match=r"v_leak moves the membrane of 6 neurons by up to 0.9"):
