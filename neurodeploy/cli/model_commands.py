@@ -165,6 +165,12 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
         default="float64",
         help="numbers of the float backend",
     )
+    parser.add_argument(
+        "--engine",
+        choices=("events", "torch"),
+        default="events",
+        help="fixed backend: compiled kernels, or plain torch on --device; the same integers",
+    )
     parser.add_argument("--profile", help="chip, where a NIR file runs in fixed point")
     parser.add_argument("--calibration", help="data for the ranges of that quantisation")
     parser.add_argument("--samples", type=positive, help="only the first N samples")
@@ -269,6 +275,8 @@ def _run(arguments: argparse.Namespace, console: Console, model: Any) -> tuple[A
             workers=arguments.workers,
             lava_quirks=arguments.lava_quirks,
             dtype=arguments.dtype,
+            engine=arguments.engine,
+            device=arguments.device,
             progress=lambda done, total: report(f"run {arguments.backend}", done, total),
         )
     traces.save(arguments.out)
@@ -279,10 +287,9 @@ def _stream(arguments: argparse.Namespace, console: Console, model: Any) -> tupl
     """Run block by block from file to file; return brief traces and labels."""
     from neurodeploy.pipeline.streaming import stream_model
 
-    if arguments.backend != "fixed":
-        raise InputError(
-            f"--memory: backend {arguments.backend!r} holds its run in memory; drop it"
-        )
+    if arguments.backend != "fixed" or arguments.engine != "events":
+        name = arguments.backend if arguments.backend != "fixed" else arguments.engine
+        raise InputError(f"--memory: {name!r} cannot stream; drop --memory")
     if arguments.samples:
         raise InputError("--memory: streams the whole file; drop --samples")
     console.findings(model.findings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,12 @@ from neurodeploy.network import (
     network_hash,
 )
 from neurodeploy.pipeline.model import Model
-from neurodeploy.simulate import run_fixed, run_float
+from neurodeploy.simulate import run_fixed, run_float, run_torch
 
 BACKENDS = ("float", "fixed", "lava")
 Timing = Literal["aligned", "lava"]
 FloatType = Literal["float64", "float32"]
+Engine = Literal["events", "torch"]
 Progress = Callable[[int, int], None]
 
 
@@ -42,6 +43,8 @@ def run_model(
     timeout_s: float | None = None,
     workers: int = 1,
     lava_quirks: bool = False,
+    engine: Engine = "events",
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Traces:
     """Run a stimulus through the model.
@@ -60,6 +63,9 @@ def run_model(
         Numbers of the float backend; float32 is for counting decisions that hang on rounding.
     timeout_s, workers, lava_quirks
         As ``run_lava``.
+    engine : {"events", "torch"}, device : str
+        Of the fixed backend: compiled kernels that follow events, or plain torch on a device.
+        The integers are the same.
 
     Returns
     -------
@@ -74,12 +80,22 @@ def run_model(
     MissingComponentError, LavaError
         From Lava.
     """
+    if engine not in get_args(Engine):
+        raise InputError(f"engine {engine!r} does not exist; there are: events, torch")
+    if engine == "torch" and backend != "fixed":
+        raise InputError(f"engine torch: belongs to the fixed backend, not to {backend!r}")
     if dtype != "float64" and backend != "float":
         raise InputError(f"dtype {dtype}: backend {backend!r} computes in integers; drop dtype")
     if backend == "float":
         network = model.require_network()
         traces = run_float(
             network, stimulus, steps=steps, record=tuple(record), timing=timing, dtype=dtype
+        )
+    elif backend == "fixed" and engine == "torch":
+        if timing != "aligned":
+            raise InputError("engine torch: runs on the logical axis; use timing='aligned'")
+        traces = run_torch(
+            model.require_fixed(), stimulus, steps=steps, record=tuple(record), device=device
         )
     elif backend == "fixed":
         traces = run_fixed(

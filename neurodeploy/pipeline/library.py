@@ -26,7 +26,14 @@ from neurodeploy.network import (
     load_samples,
     require_legal,
 )
-from neurodeploy.pipeline.backends import FloatType, Timing, run_model, stimulus_for, widened
+from neurodeploy.pipeline.backends import (
+    Engine,
+    FloatType,
+    Timing,
+    run_model,
+    stimulus_for,
+    widened,
+)
 from neurodeploy.pipeline.deploy import Outcome
 from neurodeploy.pipeline.deploy import deploy as deploy_files
 from neurodeploy.pipeline.model import Model, model_from_graph, quantized
@@ -116,6 +123,8 @@ def run(
     threads: int | None = None,
     dtype: FloatType = "float64",
     lava_quirks: bool = False,
+    engine: Engine = "events",
+    device: str = "cpu",
 ) -> Traces:
     """Run a graph in float, or a fixed-point network in the simulator or on Lava.
 
@@ -139,6 +148,8 @@ def run(
         Numbers of the float backend.
     lava_quirks : bool
         Accept integers that Lava takes but no chip holds.
+    engine : {"events", "torch"}, device : str
+        How the fixed backend computes the integers: compiled kernels, or plain torch on a device.
     """
     if isinstance(model, Graph):
         held = model_from_graph(model, "model")
@@ -166,6 +177,8 @@ def run(
         threads=threads,
         dtype=dtype,
         lava_quirks=lava_quirks,
+        engine=engine,
+        device=device,
     )
 
 

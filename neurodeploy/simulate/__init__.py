@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurodeploy.simulate.fixed import run_fixed
     from neurodeploy.simulate.fixed_gradient import FixedGradient
+    from neurodeploy.simulate.fixed_torch import run_torch
     from neurodeploy.simulate.float_gradient import FloatGradient
     from neurodeploy.simulate.floating import run_float
     from neurodeploy.simulate.stimulus import input_hash
 
-__all__ = ["FixedGradient", "FloatGradient", "input_hash", "run_fixed", "run_float"]
+__all__ = ["FixedGradient", "FloatGradient", "input_hash", "run_fixed", "run_float", "run_torch"]
 
 _HOMES = {
     "FixedGradient": "fixed_gradient",
@@ -23,6 +24,7 @@ _HOMES = {
     "input_hash": "stimulus",
     "run_fixed": "fixed",
     "run_float": "floating",
+    "run_torch": "fixed_torch",
 }
 
 

@@ -503,7 +503,13 @@ def test_run_with_bounded_memory_writes_the_same_traces(files, network, capsys):
     assert set(a.records) == set(b.records)
     assert all(np.array_equal(a.records[key], b.records[key]) for key in a.records)
     assert all(np.array_equal(a.counts[key], b.counts[key]) for key in a.counts)
+    plain = files["dir"] / "c.h5"
+    assert call(*command, "--out", plain, "--engine", "torch") == 0
+    c = Traces.load(plain)
+    assert all(np.array_equal(a.records[key], c.records[key]) for key in a.records)
+    assert call(*command, "--out", plain, "--engine", "torch", "--timing", "lava") == 2
     for bad in (
+        (*command, "--engine", "torch", "--out", streamed, "--memory", "4"),
         (*command[:5], "float", "--out", streamed, "--memory", "4"),
         (*command, "--out", files["dir"] / "b.npz", "--memory", "4"),
         (*command[:3], files["test"], *command[4:], "--out", streamed, "--memory", "4"),
