@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network.fixed_synapse import ConvLayout, FixedSynapse
+from neurodeploy.simulate.byte_rows import ByteRows, byte_rows
 from neurodeploy.simulate.segments import (
     Segments,
     conv_fan_out,
@@ -27,13 +28,14 @@ class PlannedSlot:
     """The weights of one delay, in logical steps: one sum, with a shift of its own.
 
     ``bound`` is the largest magnitude of the shifted sum per unit of payload, ``raw_bound`` that
-    of the sum before the shift.
+    of the sum before the shift. ``rows`` are the same weights as bytes, where they fit.
     """
 
     delay: int
     segments: Segments
     bound: int
     raw_bound: int
+    rows: ByteRows | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,12 +101,13 @@ def _fits(layout: ConvLayout, target_order: Order) -> bool:
 
 
 def _slot(
-    delay: int, segments: Segments, positive: int, negative: int, exponent: int
-) -> PlannedSlot:
+    delay: int, segments: Segments, positive: int, negative: int, exponent: int,
+    rows: ByteRows | None = None,
+) -> PlannedSlot:  # fmt: skip
     raw = max(positive, negative)
     # A floor can add one to the magnitude of a negative sum.
     bound = raw << exponent if exponent > 0 else (raw >> -exponent) + 1
-    return PlannedSlot(delay, segments, bound, raw)
+    return PlannedSlot(delay, segments, bound, raw, rows)
 
 
 def _conv_slot(
@@ -129,14 +132,16 @@ def _matrix_slot(
     weight = weight[target][:, source]
     positive, negative = (np.maximum(s * weight, 0).sum(axis=1).max() for s in (1, -1))
     left = max(synapse.weight_exp, 0)
+    rows = None
     if np.count_nonzero(weight) >= _DENSE_FROM * weight.size:
         segments = dense_segments(weight, left)
+        rows = byte_rows(weight, left)
     else:
         by_source = np.ascontiguousarray(weight.T)
         sources, targets = np.nonzero(by_source)
         values = by_source[sources, targets]
         segments = listed_segments(targets, sources, values, source.size, left)
-    return _slot(delay + shift, segments, int(positive), int(negative), synapse.weight_exp)
+    return _slot(delay + shift, segments, int(positive), int(negative), synapse.weight_exp, rows)
 
 
 def _listed_slots(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network.connections import INPUT
-from neurodeploy.simulate import int64_kernels, population_kernels
+from neurodeploy.simulate import dense_kernels, int64_kernels, population_kernels
 from neurodeploy.simulate.fixed_codes import Codes
 from neurodeploy.simulate.run_input import NarrowInput, PopulationInput
 from neurodeploy.simulate.run_plan import Group, PlannedPopulation, RunPlan
@@ -120,6 +120,8 @@ class ChunkRun:
         end = min(end, self._records.steps_of(p.name))
         if end <= t:
             return
+        if self._step_dense(p, t, end, loop=False):
+            return
         traces = self._traces(p, t, end)
         source = self._state[p.name].input.over(t, end, self._scratch)
         if isinstance(source, NarrowInput):
@@ -131,8 +133,10 @@ class ChunkRun:
     def _step_loop(self, p: PlannedPopulation, t: int, end: int) -> bool:
         """Step a population that hears itself, in one kernel; return False where none can."""
         end = min(end, self._records.steps_of(p.name))
-        if end <= t or p.population.kind == "dlif" or p.population.is_extended:
+        if end <= t or not p.is_plain_lif:
             return end <= t
+        if self._step_dense(p, t, end, loop=True):
+            return True
         state = self._state[p.name]
         source, loop = state.input.over_without_loop(t, end, self._scratch), state.input.loop
         if source is None or loop is None:
@@ -144,6 +148,21 @@ class ChunkRun:
             s.arrays, s.pool, s.zero, s.period, slot.delay, synapse.right_shift, source.a,
             (state.u, state.v), (p.keep_u, p.keep_v, p.bias, p.threshold), p.resets(t, end),
             self._sources.masks(p.name), self._sources.row(p.name, t), state.counters, traces,
+        )  # fmt: skip
+        self._keep(p, t, end, traces)
+        return True
+
+    def _step_dense(self, p: PlannedPopulation, t: int, end: int, *, loop: bool) -> bool:
+        """Step a population behind a dense synapse, sums included; False where none can."""
+        state = self._state[p.name]
+        source = state.input.dense(t, end, self._scratch, loop=loop)
+        if source is None:
+            return False
+        traces = self._traces(p, t, end)
+        dense_kernels.step_dense_lif(
+            *source, (state.u, state.v), (p.keep_u, p.keep_v, p.bias, p.threshold),
+            p.resets(t, end), self._sources.masks(p.name), self._sources.row(p.name, t),
+            state.counters, traces,
         )  # fmt: skip
         self._keep(p, t, end, traces)
         return True

@@ -23,11 +23,26 @@ _LIMIT_24 = 2**23 - 1
 _MANY = 12
 _NOTHING: NDArray[np.int32] = np.empty((0, 0, 0), np.int32)
 
+#: Masks of a source, the row of the block's first step, weights, bytes in a row, offset, shifts.
+DenseSynapse = tuple[NDArray[np.uint8], int, NDArray[np.uint8], int, int, np.int32, np.int32]
+_NO_BYTES: NDArray[np.uint8] = np.empty(0, np.uint8)
+_NO_SYNAPSE: DenseSynapse = (
+    _NO_BYTES.reshape(0, 0, 0), 0, _NO_BYTES, 0, 0, np.int32(0), np.int32(0)
+)  # fmt: skip
+
 
 class NarrowInput(NamedTuple):
     """int32 [B, T, room], or [B, 1, room] where it is the same at every step."""
 
     a: NDArray[np.int32]
+
+
+class DenseInput(NamedTuple):
+    """A dense synapse, the one by which the neurons hear themselves, and the rest as sums."""
+
+    start: NDArray[np.int32]
+    incoming: DenseSynapse
+    own: DenseSynapse
 
 
 class WideInput(NamedTuple):
@@ -111,6 +126,45 @@ class PopulationInput:
         others = [p for p in active if p.synapse.source != self._plan.name]
         a = self._summed(others, self._steady_sums(t), t, end, scratch)
         return NarrowInput(a) if self._is_within(a, loop[1].bound) else None
+
+    def dense(
+        self, t: int, end: int, scratch: NDArray[np.int32], *, loop: bool
+    ) -> DenseInput | None:
+        """Return the input for a kernel that does sums and neurons in one pass.
+
+        ``loop``: the population hears what it sends within these steps. None where there is no
+        such kernel, or where it might not be exact.
+        """
+        if not self._fits_32_bits or not self._plan.is_plain_lif:
+            return None
+        start = self._steady_sums(t)
+        if self._steady_bound + self._event_bound > self._plan.limit:
+            return None
+        active = [p for p in self._eventful if self._is_active(p, t, end)]
+        own = [p for p in active if loop and p.synapse.source == self._plan.name]
+        others = [p for p in active if not loop or p.synapse.source != self._plan.name]
+        dense = [p for p in others if self._is_dense(p)][:1]
+        if len(own) > 1 or not all(map(self._is_dense, own)) or not (own or dense):
+            return None
+        if len(others) > len(dense):
+            start = self._summed([p for p in others if p not in dense], start, t, end, scratch)
+        incoming, back = (
+            self._as_bytes(*parts[0], t) if parts else _NO_SYNAPSE for parts in (dense, own)
+        )
+        return DenseInput(start, incoming, back)
+
+    def _is_dense(self, part: _Part) -> bool:
+        graded = part.synapse.graded and part.synapse.source == INPUT
+        return part.slot.rows is not None and not graded
+
+    def _as_bytes(self, synapse: PlannedSynapse, slot: PlannedSlot, t: int) -> DenseSynapse:
+        rows, row = slot.rows, self._sources.row(synapse.source, t - slot.delay)
+        if rows is None:
+            return _NO_SYNAPSE
+        return (
+            self._sources.masks(synapse.source), row, rows.pool, rows.row, rows.offset,
+            np.int32(rows.left), synapse.right_shift,
+        )  # fmt: skip
 
     def _is_within(self, a: NDArray[np.int32], more: int) -> bool:
         """Whether the population's limit holds, by its weights or by what there is."""

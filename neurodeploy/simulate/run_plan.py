@@ -72,6 +72,11 @@ class PlannedPopulation:
         """Number of neurons."""
         return self.population.size
 
+    @property
+    def is_plain_lif(self) -> bool:
+        """Whether the neurons are Lava's own: a spike resets v to zero, and nothing waits."""
+        return self.population.kind != "dlif" and not self.population.is_extended
+
     def gain(self, first: int, last: int) -> IntArray:
         """Return the ``dlif`` gains of logical steps ``first`` .. ``last - 1`` (from 0)."""
         values = self.population.gain
