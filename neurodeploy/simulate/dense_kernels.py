@@ -17,6 +17,7 @@ from neurodeploy.simulate.dense_lanes import (
     ROWS_AT_ONCE,
     count_bits,
     lowest_bit,
+    step_few,
     step_neurons,
     sum_four,
     sum_one,
@@ -138,6 +139,15 @@ def step_dense_lif(
                 all_u[b, :] = 0
                 all_v[b, :] = 0
             begin = (b * start_rows + (t if start_rows > 1 else 0)) * room
+            if width_1 == 0 and not traced:
+                for i in range(0, size, LANES):
+                    counted += step_few(
+                        flat_start, total_0, total_1, flat_u, flat_v, keep_u, keep_v, bias,
+                        threshold, fired_here, v_pre, flat_masks,
+                        (begin + i, i, b * size + i, (b * rows + row + t) * width + i),
+                        (minus_0, left_0, right_0, minus_1, left_1, right_1),
+                    )  # fmt: skip
+                continue
             for i in range(0, size, LANES):
                 counted += step_neurons(
                     flat_start, total_0, total_1, flat_u, flat_v, keep_u, keep_v, bias, threshold,

@@ -174,6 +174,47 @@ def _set_bits(builder: Any, flags: Any) -> Any:
     return builder.zext(builder.ctpop(bits), ir.IntType(64))
 
 
+def _generate_step(
+    context: Any, builder: Any, signature: Any, arguments: Any, *, own: bool, traced: bool
+) -> Any:
+    """Step LANES neurons; see ``_step_neurons``."""
+    at_start, here, at_state, at_mask = _items(builder, arguments[-2], 4)
+    shifts = _items(builder, arguments[-1], 6)
+    lanes = ir.VectorType(ir.IntType(32), LANES)
+    at = [at_start, here, here, at_state, at_state, *[here] * 6, at_mask]
+    pointers = [
+        _pointer(context, builder, kind, array, place)
+        for kind, array, place in zip(signature.args[:12], arguments[:12], at, strict=True)
+    ]
+    values = [_read(builder, pointer, lanes) for pointer in pointers[:10]]
+    a, sums, more, u, v, keep_u, keep_v, bias, threshold, fired = values
+    for total, (add, left, right) in ((sums, shifts[:3]), (more, shifts[3:]))[: 1 + own]:
+        part = builder.add(total, _broadcast(builder, lanes, add))
+        part = builder.shl(part, _broadcast(builder, lanes, left))
+        a = builder.add(a, builder.ashr(part, _broadcast(builder, lanes, right)))
+    zero, modulus = ir.Constant(lanes, None), _same(lanes, 2**24)
+    x = builder.add(_decay(builder, u, keep_u), builder.shl(a, _same(lanes, 6)))
+    over = builder.icmp_signed(">", x, _same(lanes, 2**23))
+    under = builder.icmp_signed("<=", x, _same(lanes, -(2**23)))
+    x = builder.sub(x, builder.select(over, modulus, zero))
+    x = builder.add(x, builder.select(under, modulus, zero))
+    _write(builder, x, pointers[3])
+    full = builder.add(builder.add(_decay(builder, v, keep_v), x), bias)
+    low, high = _same(lanes, -V_MAX), _same(lanes, V_MAX)
+    y = builder.select(builder.icmp_signed("<", full, low), low, full)
+    y = builder.select(builder.icmp_signed(">", y, high), high, y)
+    clamped = builder.icmp_signed("!=", y, full)
+    spike = builder.icmp_signed(">", y, threshold)
+    _write(builder, builder.select(spike, zero, y), pointers[4])
+    _write(builder, builder.add(fired, builder.zext(spike, lanes)), pointers[9])
+    if traced:
+        _write(builder, y, pointers[10])
+    _write(builder, builder.zext(spike, ir.VectorType(ir.IntType(8), LANES)), pointers[11])
+    wraps = _set_bits(builder, builder.or_(over, under))
+    clamps = builder.shl(_set_bits(builder, clamped), ir.Constant(ir.IntType(64), 32))
+    return builder.add(wraps, clamps)
+
+
 def _step_neurons(
     typing_context: Any, start: Any, sums: Any, more: Any, u: Any, v: Any, keep_u: Any,
     keep_v: Any, bias: Any, threshold: Any, fired: Any, v_pre: Any, mask: Any, places: Any,
@@ -186,47 +227,32 @@ def _step_neurons(
     ``places`` are, int64: in ``start``; of the neurons in a row of parameters (and of sums,
     ``fired`` and ``v_pre``); in the states; in the masks.
     """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        at_start, here, at_state, at_mask = _items(builder, arguments[-2], 4)
-        shifts = _items(builder, arguments[-1], 6)
-        lanes = ir.VectorType(ir.IntType(32), LANES)
-        at = [at_start, here, here, at_state, at_state, *[here] * 6, at_mask]
-        pointers = [
-            _pointer(context, builder, kind, array, place)
-            for kind, array, place in zip(signature.args[:12], arguments[:12], at, strict=True)
-        ]
-        values = [_read(builder, pointer, lanes) for pointer in pointers[:10]]
-        a, sums, more, u, v, keep_u, keep_v, bias, threshold, fired = values
-        for total, (add, left, right) in ((sums, shifts[:3]), (more, shifts[3:])):
-            part = builder.add(total, _broadcast(builder, lanes, add))
-            part = builder.shl(part, _broadcast(builder, lanes, left))
-            a = builder.add(a, builder.ashr(part, _broadcast(builder, lanes, right)))
-        zero, modulus = ir.Constant(lanes, None), _same(lanes, 2**24)
-        x = builder.add(_decay(builder, u, keep_u), builder.shl(a, _same(lanes, 6)))
-        over = builder.icmp_signed(">", x, _same(lanes, 2**23))
-        under = builder.icmp_signed("<=", x, _same(lanes, -(2**23)))
-        x = builder.sub(x, builder.select(over, modulus, zero))
-        x = builder.add(x, builder.select(under, modulus, zero))
-        _write(builder, x, pointers[3])
-        full = builder.add(builder.add(_decay(builder, v, keep_v), x), bias)
-        low, high = _same(lanes, -V_MAX), _same(lanes, V_MAX)
-        y = builder.select(builder.icmp_signed("<", full, low), low, full)
-        y = builder.select(builder.icmp_signed(">", y, high), high, y)
-        clamped = builder.icmp_signed("!=", y, full)
-        spike = builder.icmp_signed(">", y, threshold)
-        _write(builder, builder.select(spike, zero, y), pointers[4])
-        _write(builder, builder.add(fired, builder.zext(spike, lanes)), pointers[9])
-        _write(builder, y, pointers[10])
-        _write(builder, builder.zext(spike, ir.VectorType(ir.IntType(8), LANES)), pointers[11])
-        wraps = _set_bits(builder, builder.or_(over, under))
-        clamps = builder.shl(_set_bits(builder, clamped), ir.Constant(ir.IntType(64), 32))
-        return builder.add(wraps, clamps)
-
     signature = types.int64(
         start, sums, more, u, v, keep_u, keep_v, bias, threshold, fired, v_pre, mask, places, shifts
     )
-    return signature, generate
+    return signature, _step_all
+
+
+def _step_few(
+    typing_context: Any, start: Any, sums: Any, more: Any, u: Any, v: Any, keep_u: Any,
+    keep_v: Any, bias: Any, threshold: Any, fired: Any, v_pre: Any, mask: Any, places: Any,
+    shifts: Any,
+) -> Any:  # fmt: skip
+    """Do the same without a second sum, and without a trace of v_pre."""
+    signature, _ = _step_neurons(
+        typing_context, start, sums, more, u, v, keep_u, keep_v, bias, threshold, fired, v_pre,
+        mask, places, shifts,
+    )  # fmt: skip
+    return signature, _step_untraced
+
+
+def _step_all(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return _generate_step(context, builder, signature, arguments, own=True, traced=True)
+
+
+def _step_untraced(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return _generate_step(context, builder, signature, arguments, own=False, traced=False)
 
 
 step_neurons: Any = intrinsic(_step_neurons)
+step_few: Any = intrinsic(_step_few)

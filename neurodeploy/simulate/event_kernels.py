@@ -16,6 +16,8 @@ from neurodeploy.simulate.lanes import LANES, MASK_ALIGNMENT, add_four, add_two,
 
 _LANES = np.int64(LANES)
 _ONE = np.uint64(1)
+#: Steps whose events a byte counts.
+_BYTE_COUNT = 255
 #: Type of the tables of ``Segments``.
 TABLES = "Tuple((int32[::1], int32[:,::1], int32[::1], int32[::1]))"
 
@@ -215,16 +217,29 @@ def mark_codes(
         Added to: events of each input.
     """
     batch, n = sent.shape
-    counted = np.zeros((batch, n), np.int32)
-    # Steps outside: codes of neighbouring samples lie side by side in memory.
+    counted = np.zeros((batch, n), np.uint8)
+    for begin in range(0, steps, _BYTE_COUNT):
+        # Steps outside: codes of neighbouring samples lie side by side in memory.
+        for t in range(begin, min(begin + _BYTE_COUNT, steps)):
+            for b in range(batch):
+                source = codes[first_step + t, first_sample + b]
+                mask, here = masks[b, row + t], counted[b]
+                for j in range(n):
+                    event = np.uint8(source[j] != 0)
+                    mask[j] = event
+                    here[j] = np.uint8(here[j] + event)
+        for b in range(batch):
+            for j in range(n):
+                sent[b, j] += counted[b, j]
+                counted[b, j] = 0
+
+
+@compiled("void(uint8[:,:,::1], int64, uint8[:,:,:])")
+def copy_spikes(masks: Any, row: Any, spikes: Any) -> None:
+    """Copy masks from ``row`` on to a record, [T, B, n]; rows of few neurons, so no calls."""
+    steps, batch, n = spikes.shape
     for t in range(steps):
         for b in range(batch):
-            source = codes[first_step + t, first_sample + b]
-            mask, here = masks[b, row + t], counted[b]
-            for j in range(n):
-                event = source[j] != 0
-                mask[j] = event
-                here[j] = np.int32(here[j] + np.int32(event))
-    for b in range(batch):
-        for j in range(n):
-            sent[b, j] += counted[b, j]
+            source, target = masks[b, row + t], spikes[t, b]
+            for i in range(n):
+                target[i] = source[i]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network.connections import INPUT
-from neurodeploy.simulate import dense_kernels, int64_kernels, population_kernels
+from neurodeploy.simulate import dense_kernels, event_kernels, int64_kernels, population_kernels
 from neurodeploy.simulate.fixed_codes import Codes
 from neurodeploy.simulate.run_input import NarrowInput, PopulationInput
 from neurodeploy.simulate.run_plan import Group, PlannedPopulation, RunPlan
@@ -231,6 +231,9 @@ class ChunkRun:
                     view[:, :, p.order] = trace
         spikes = self._records.view(p.name, "spikes", t, end, self._samples)
         if spikes.size:
-            row = self._sources.row(p.name, t)
-            masks = self._sources.masks(p.name)[:, row : row + end - t, : p.size]
-            spikes[:, :, slice(None) if p.order is None else p.order] = masks.transpose(1, 0, 2)
+            row, masks = self._sources.row(p.name, t), self._sources.masks(p.name)
+            if p.order is None:
+                event_kernels.copy_spikes(masks, row, spikes)
+                return
+            here = masks[:, row : row + end - t, : p.size]
+            spikes[:, :, p.order] = here.transpose(1, 0, 2)
