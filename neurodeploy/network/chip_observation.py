@@ -53,10 +53,11 @@ def chip_observation(traces: Traces, *, probe_offset: int = 0) -> Traces:
 def _output(traces: Traces) -> NDArray[np.generic]:
     """Return the output; a membrane that fires is read like any other."""
     readout = traces.meta.get("readout", {})
-    spikes = f"{readout.get('population')}/spikes"
-    if readout.get("kind", "count") == "count" or spikes not in traces.records:
+    name = readout.get("population")
+    kind = traces.meta.get("populations", {}).get(name, {}).get("kind")
+    if readout.get("kind", "count") == "count" or kind == "readout":
         return traces.output
-    return _shown(traces.output, traces.records[spikes])
+    return _with_spikes(traces, name, traces.output)
 
 
 def _with_spikes(traces: Traces, population: str, v: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -76,5 +77,6 @@ def _later(values: NDArray[np.generic], steps: int) -> NDArray[np.generic]:
     if steps == 0:
         return values
     shown = np.zeros_like(values)
-    shown[steps:] = values[: len(values) - steps]
+    if steps < len(values):
+        shown[steps:] = values[: len(values) - steps]
     return shown

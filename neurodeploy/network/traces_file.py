@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,8 @@ class TracesFile:
         with h5py.File(self._path, "r+") as file:
             made = _contiguous(file, escaped_key(key), shape, np.dtype(dtype))
             offset = made.id.get_offset()
+            size = made.id.get_storage_size()
+        _reserve(self._path, offset, size)
         array = np.memmap(self._path, np.dtype(dtype), "r+", offset, shape)
         self._arrays[key] = array
         return array
@@ -90,10 +93,18 @@ def traces_file(path: str | Path, meta: Mapping[str, Any] | None = None) -> Iter
         yield TracesFile(temporary, meta or {})
 
 
+def _reserve(path: Path, offset: int, size: int) -> None:
+    """Take the room on the disk now: writing through a map on a full disk ends the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), offset, size)
+
+
 def _contiguous(
     file: h5py.File, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> h5py.Dataset:
-    """Make a dataset whose room is in the file at once, in one piece."""
+    """Make a dataset whose place in the file is known at once, in one piece."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

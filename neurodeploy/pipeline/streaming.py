@@ -65,25 +65,31 @@ def stream_model(
     source = Path(source)
     if source.suffix not in (".h5", ".hdf5"):
         raise InputError(f"{source}: only .h5 input can be read block by block")
-    try:
-        with h5py.File(source, "r") as file:
-            scan_hdf5(file, str(source), _MAX_BYTES)
-            values = _sequence(file, source, net.n_input)
-            labels = _labels(file, values.shape[1])
-            with traces_file(out, meta_of(model, "fixed")) as into:
-                traces = run_fixed(
-                    net,
-                    EncodedSequence(values, net.encoder),
-                    record=tuple(record),
-                    timing=timing,
-                    threads=threads,
-                    progress=progress,
-                    memory_bytes=memory_bytes,
-                    into=into,
-                )
-    except OSError as error:
-        raise FileFormatError(f"{source}: cannot be read as data: {error}") from error
+    with _opened(source) as file:
+        values = _sequence(file, source, net.n_input)
+        labels = _labels(file, values.shape[1])
+        with traces_file(out, meta_of(model, "fixed")) as into:
+            traces = run_fixed(
+                net,
+                EncodedSequence(values, net.encoder),
+                record=tuple(record),
+                timing=timing,
+                threads=threads,
+                progress=progress,
+                memory_bytes=memory_bytes,
+                into=into,
+            )
     return traces, labels
+
+
+def _opened(path: Path) -> h5py.File:
+    """Open and scan an input file."""
+    try:
+        file = h5py.File(path, "r")
+        scan_hdf5(file, str(path), _MAX_BYTES)
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read as data: {error}") from error
+    return file
 
 
 def _sequence(file: h5py.File, path: Path, n_input: int) -> Any:

@@ -32,7 +32,7 @@ _BLOCK_STEPS = 32
 
 def run_fixed(
     net: FixedPointNetwork,
-    codes: NDArray[Any],
+    codes: Any,
     *,
     steps: int | None = None,
     record: Iterable[str] = (),

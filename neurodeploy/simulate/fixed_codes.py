@@ -51,10 +51,10 @@ class Codes:
         stored = (-(-int(np.prod(shape)) // 8),) if packed else shape
         stream = hashlib.sha256(f"codes\0{dtype.str}\0{stored}\0".encode())
         rest = np.empty(0, np.uint8)
-        for t, block in self._slabs():
+        for last, block in self._slabs():
             if packed:
                 bits = np.concatenate([rest, block.ravel()])
-                whole = bits.size if t == self.steps else bits.size // 8 * 8
+                whole = bits.size if last else bits.size // 8 * 8
                 rest = bits[whole:]
                 stream.update(np.packbits(bits[:whole]).tobytes())
             else:
@@ -65,13 +65,18 @@ class Codes:
             stream.update(sizes.tobytes())
         return stream.hexdigest()
 
-    def _slabs(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Give all codes, some steps at a time, and the steps given so far."""
-        steps = max(1, _HASH_BYTES // max(1, self.batch * self.size))
+    def _slabs(self) -> Iterator[tuple[bool, NDArray[Any]]]:
+        """Give all codes in C order, a slab at a time, and whether it is the last."""
+        each = max(1, _HASH_BYTES // self.size)
+        samples = min(self.batch, each)
+        steps = max(1, each // self.batch)
         for t in range(0, self.steps, steps):
             end = min(t + steps, self.steps)
-            array, first, _ = self.block(t, end, 0, self.batch)
-            yield end, array[first : first + end - t]
+            for first in range(0, self.batch, samples):
+                last = min(first + samples, self.batch)
+                array, row, column = self.block(t, end, first, last)
+                slab = array[row : row + end - t, column : column + last - first]
+                yield end == self.steps and last == self.batch, slab
 
 
 class StoredCodes(Codes):

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import RangeError
 from neurodeploy.network.arrays import IntArray
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
+from neurodeploy.network.defined_rules import require_defined
 from neurodeploy.network.fixed import ALIGN_BITS, V_MAX, FixedPointNetwork, FixedPopulation
 from neurodeploy.network.fixed_synapse import ConvLayout, FixedSynapse, SparseLayout
 
@@ -203,8 +203,7 @@ def components(net: FixedPointNetwork) -> tuple[Component, ...]:
     RangeError
         For a decay, gain or shift that the rules do not define.
     """
-    for p in net.populations:
-        _check_rules(p)
+    require_defined(net)
     rules = {p.name: NeuronRule(p) for p in net.populations}
     unnumbered = [slot for synapse in net.synapses for slot in _slots(net, synapse)]
     slots = tuple(replace(slot, place=i) for i, slot in enumerate(unnumbered))
@@ -282,23 +281,6 @@ def _groups(targets: Mapping[str, Sequence[str]]) -> list[set[str]]:
                     found.append(set(stack[at:]))
                     del stack[at:]
     return found[::-1]
-
-
-def _check_rules(p: FixedPopulation) -> None:
-    """Refuse what has no defined result; chip-illegal values are the legality check's business."""
-    checks: list[tuple[str, IntArray, int, int]] = [("decay_v", p.decay_v, 0, 4096)]
-    if p.gain is not None:
-        checks += [("gain", p.gain, 0, 2**16)]
-        checks += [("gain_shift", np.array(p.gain_shift, np.int32), 0, 31)]
-    else:
-        # Lava accepts -1: u then keeps everything.
-        checks += [("decay_u", p.decay_u, -1, 4095)]
-    for what, values, low, high in checks:
-        if values.size and (values.min() < low or values.max() > high):
-            raise RangeError(
-                f"population {p.name}: {what} is {values.min()}..{values.max()}, "
-                f"the rules are defined for {low}..{high}"
-            )
 
 
 def reachable(found: Sequence[Component], first: str, *, backward: bool = False) -> set[str]:

@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import RangeError
 from neurodeploy.network.arrays import IntArray
 from neurodeploy.network.connections import ALWAYS_ON
+from neurodeploy.network.defined_rules import require_defined
 from neurodeploy.network.fixed import (
     ALIGN_BITS,
     V_MAX,
-    V_THRESHOLD_MAX,
     FixedPointNetwork,
     FixedPopulation,
     FixedSynapse,
@@ -127,8 +126,7 @@ def plan_run(net: FixedPointNetwork) -> RunPlan:
     RangeError
         If a decay, gain, shift or threshold lies outside what the rules define.
     """
-    for p in net.populations:
-        _check_rules(p)
+    require_defined(net)
     orders = {p.name: _channels_last(net, p) for p in net.populations}
     planned = tuple(_plan_population(net, p, orders) for p in net.populations)
     history: dict[str, int] = {}
@@ -207,26 +205,6 @@ def _plan_population(
         extension=(np.int32(p.reset == "subtract"), np.int32(min(p.refractory_steps, _LIMIT_32))),
         limit=_dlif_limit(p) if p.kind == "dlif" else _lif_limit(p),
     )
-
-
-def _check_rules(p: FixedPopulation) -> None:
-    """Refuse what has no defined result; chip-illegal values are the legality check's business."""
-    checks: list[tuple[str, Any, int, int]] = [("decay_v", p.decay_v, 0, 4096)]
-    if p.kind == "dlif":
-        checks += [("gain", p.gain, 0, 2**16), ("gain_shift", p.gain_shift, 0, 31)]
-    else:
-        # Lava accepts -1: u then keeps everything.
-        checks += [("decay_u", p.decay_u, -1, 4095)]
-    checks += [("bias_exp", p.bias_exp, -31, 31)]
-    if p.reset == "subtract":
-        checks += [("v_threshold", p.v_threshold, -V_THRESHOLD_MAX - 1, V_THRESHOLD_MAX + 1)]
-    for what, values, low, high in checks:
-        array = np.asarray(values)
-        if array.size and (array.min() < low or array.max() > high):
-            raise RangeError(
-                f"population {p.name}: {what} is {array.min()}..{array.max()}, "
-                f"the rules are defined for {low}..{high}"
-            )
 
 
 def _lif_limit(p: FixedPopulation) -> int:

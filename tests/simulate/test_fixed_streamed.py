@@ -1,5 +1,7 @@
 """Runs that read their input from a file and write their records to one while they go on."""
 
+import tracemalloc
+
 import h5py
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from neurodeploy.network import ConstantEncoder, Traces
 from neurodeploy.network.encoded_sequence import EncodedSequence
 from neurodeploy.network.traces_file import traces_file
 from neurodeploy.simulate import run_fixed
+from neurodeploy.simulate.fixed_codes import StoredCodes
+from neurodeploy.simulate.stimulus import input_hash
 
 RECORD = ("spikes", "u", "v")
 
@@ -72,3 +76,25 @@ def test_sequences_are_checked_as_they_are_read():
         sequence[4:6, 0:3]
     with pytest.raises(InputError, match=r"end in \.h5"), traces_file("out.npz"):
         pass
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+@pytest.mark.parametrize(("steps", "samples"), [(3, 70_000), (7, 5), (40, 3001)])
+def test_the_hash_of_a_file_is_that_of_the_array(bits, steps, samples):
+    encoder = ConstantEncoder(bits=bits)
+    rng = np.random.default_rng(steps)
+    codes = rng.integers(0, encoder.max_code + 1, (steps, samples, 9))
+    lazy = EncodedSequence(encoder.decode(codes), encoder)
+    stored = StoredCodes(lazy, steps, encoder.max_code)
+    assert stored.digest() == input_hash(codes, encoder.max_code)
+
+
+def test_hashing_a_wide_batch_keeps_to_little_memory():
+    encoder = ConstantEncoder(bits=8)
+    values = np.zeros((2, 20_000, 100), np.float32)
+    stored = StoredCodes(EncodedSequence(values, encoder), 2, encoder.max_code)
+    tracemalloc.start()
+    stored.digest()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * 2**20
