@@ -48,6 +48,10 @@ def compare(arguments: argparse.Namespace) -> int:
         console.note("warning: the two runs had different input, so differences mean little")
     one_is_float = (a.meta.get("backend") == "float") != (b.meta.get("backend") == "float")
     comparison = compare_traces(a, b, scaled=one_is_float)
+    compared = {f"{r.population}/{r.quantity}" for r in comparison.records}
+    left_out = sorted({*a.records, *b.records} - compared)
+    if left_out:
+        console.note(f"not compared, as one run alone has them or a unit of its own: {left_out}")
     spikes = [r for r in comparison.records if r.quantity == "spikes"]
     holds = {
         "exact": comparison.exact,
@@ -105,10 +109,16 @@ def verify(arguments: argparse.Namespace) -> int:
     from neurodeploy.export import lava
     from neurodeploy.network import load_stimuli
     from neurodeploy.pipeline.backends import stimulus_for, widened
+    from neurodeploy.pipeline.fixed_file import holds_integers
     from neurodeploy.pipeline.model import load_model
     from neurodeploy.simulate import run_fixed
 
     console = Console(arguments.json)
+    if not holds_integers(arguments.network):
+        raise InputError(
+            f"{arguments.network}: verify takes integers, a NET.h5 or a NetX file; make them with "
+            "neurodeploy quantize"
+        )
     model = load_model(arguments.network, lava_quirks=arguments.lava_quirks)
     net = model.require_fixed()
     samples = widened(model, load_stimuli(arguments.input).first(arguments.samples))

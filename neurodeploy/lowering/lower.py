@@ -117,8 +117,13 @@ def _encoder(contract: Contract) -> ConstantEncoder:
 def _findings(graph: Graph, network: Network, late: Mapping[str, frozenset[str]]) -> list[Finding]:
     """Name the connections that were cut, so that nobody has to guess where the delay sits."""
     findings = []
+    relays = {p.name for p in network.populations if p.kind == "relay"}
+    behind: dict[str, set[str]] = {}
+    for s in network.synapses:
+        if s.late:
+            behind.setdefault("" if s.target in relays else s.target, set()).add(s.source)
     for target, sources in late.items():
-        feeding = sorted(sources & {s.source for s in network.synapses if s.late})
+        feeding = sorted(sources & (behind.get(target, set()) | behind.get("", set())))
         if feeding:
             text = f"sees the step before of {', '.join(feeding)} (feedback)"
             if graph.contract.recurrent_cut == "affine":
