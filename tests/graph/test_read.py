@@ -115,13 +115,15 @@ def test_reading_needs_neither_torch_nor_nir(path):
 
 @pytest.mark.slow
 def test_ten_million_weights_cost_little_more_than_nir_read():
-    """At most twice the time and 1.5 times the peak memory of ``nir.read``, as a benchmark says."""
+    """At most twice the time and 1.5 times the peak memory of ``nir.read``, gzip or plain."""
     program = [sys.executable, str(ROOT / "benchmarks/read_against_nir.py"), "--json"]
     done = subprocess.run(program, capture_output=True, text=True, timeout=600)
     assert done.stdout, done.stderr
     costs = json.loads(done.stdout)
-    assert costs["ratio_seconds"] <= 2
-    assert costs["ratio_peak_mib"] <= 1.5
+    assert set(costs) == {"gzip", "plain"}
+    for cost in costs.values():
+        assert cost["ratio_seconds"] <= 2
+        assert cost["ratio_peak_mib"] <= 1.5
     assert done.returncode == 0
 
 
@@ -195,12 +197,3 @@ def test_a_survey_of_a_broken_file_of_the_paper_still_shows_its_nodes():
     assert found.graph is None
     assert found.shapes["lif1/lif1"] == ((38,), (38,))
     assert found.kinds["lif1/lin"] == "Affine"
-
-
-@pytest.mark.slow
-def test_reading_costs_little_more_than_nir():
-    """10^7 weights: at most 2x the time and 1.5x the memory, with gzip and without."""
-    script = Path(__file__).parents[2] / "benchmarks" / "read_against_nir.py"
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("limit 2.0") == done.stdout.count("limit 1.5") == 2
