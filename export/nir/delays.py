@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
-from neurodeploy.lowering.feedback import strong_components
+from neurodeploy.network.cycles import strong_components
 
 #: (source, target, lag in steps)
 LaggedEdge: TypeAlias = tuple[str, str, int]

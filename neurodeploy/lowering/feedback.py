@@ -7,13 +7,13 @@ on the order of nodes in a file, so distance from the input decides.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from neurodeploy.graph import Contract, Delay, Graph, Input, Output
 from neurodeploy.graph.nodes import LINEAR_NODES
 from neurodeploy.lowering.delays import delay_in_steps
+from neurodeploy.network.cycles import strong_components
 
 #: Farther than any node; two nodes that the input never reaches are equally far.
 _NEVER = 1 << 60
@@ -70,51 +70,3 @@ def distances(graph: Graph) -> dict[str, int]:
                 # Nodes at the same distance come first, so each is settled when it is taken.
                 (queue.append if step else queue.appendleft)(target)
     return distance
-
-
-def strong_components(
-    names: Iterable[str], targets: Mapping[str, Iterable[str]]
-) -> list[tuple[str, ...]]:
-    """Return the strongly connected components (Tarjan's algorithm, without recursion).
-
-    Components come in reverse topological order: each after those it leads to.
-    """
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    on_stack: set[str] = set()
-    found: list[tuple[str, ...]] = []
-    for start in names:
-        if start in index:
-            continue
-        work = [(start, iter(targets[start]))]
-        index[start] = low[start] = len(index)
-        stack.append(start)
-        on_stack.add(start)
-        while work:
-            name, rest = work[-1]
-            following = next(rest, None)
-            if following is None:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
-                if low[name] == index[name]:
-                    found.append(_pop_component(name, stack, on_stack))
-            elif following not in index:
-                index[following] = low[following] = len(index)
-                stack.append(following)
-                on_stack.add(following)
-                work.append((following, iter(targets[following])))
-            elif following in on_stack:
-                low[name] = min(low[name], index[following])
-    return found
-
-
-def _pop_component(root: str, stack: list[str], on_stack: set[str]) -> tuple[str, ...]:
-    component = []
-    while True:
-        name = stack.pop()
-        on_stack.discard(name)
-        component.append(name)
-        if name == root:
-            return tuple(component)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from neurodeploy.errors import UnsupportedNodeError
-from neurodeploy.lowering.feedback import strong_components
 from neurodeploy.lowering.passes import PASSING
 from neurodeploy.network import Network, Population
+from neurodeploy.network.cycles import strong_components
 
 #: What is wrong with a cycle of delays, and the remedy.
 NO_NEURON = (

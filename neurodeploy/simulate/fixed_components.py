@@ -6,7 +6,7 @@ slots: the weights of one logical delay, whose sum has a shift of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.network.arrays import IntArray
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
+from neurodeploy.network.cycles import strong_components
 from neurodeploy.network.defined_rules import require_defined
 from neurodeploy.network.fixed import ALIGN_BITS, V_MAX, FixedPointNetwork, FixedPopulation
 from neurodeploy.network.fixed_synapse import ConvLayout, FixedSynapse, SparseLayout
@@ -213,8 +214,9 @@ def components(net: FixedPointNetwork) -> tuple[Component, ...]:
             targets[synapse.source].append(synapse.target)
     order = {p.name: i for i, p in enumerate(net.populations)}
     found = []
-    for group in _groups(targets):
-        members = sorted(group, key=order.__getitem__)
+    # Searching backwards keeps the given order among populations that do not hang together.
+    for names in reversed(strong_components(reversed(order), targets)):
+        group, members = set(names), sorted(names, key=order.__getitem__)
         into = [s for s in slots if s.target in group]
         found.append(
             Component(
@@ -245,42 +247,6 @@ def _slots(net: FixedPointNetwork, synapse: FixedSynapse) -> list[Slot]:
         )
         slots.append(Slot(synapse, int(d), part.weights.astype(np.int32), layout))
     return slots
-
-
-def _groups(targets: Mapping[str, Sequence[str]]) -> list[set[str]]:
-    """Return the strongly connected groups, sources first (Tarjan's algorithm, without recursion).
-
-    Source: R. Tarjan, SIAM Journal on Computing 1(2), 1972.
-    """
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    found: list[set[str]] = []
-    # Tarjan finds sinks first; going back through the names keeps the given order among equals.
-    for root in reversed(list(targets)):
-        work = [] if root in index else [(root, iter(targets[root]))]
-        for name, _ in work:
-            index[name] = low[name] = len(index)
-            stack.append(name)
-        while work:
-            name, remaining = work[-1]
-            for target in remaining:
-                if target not in index:
-                    index[target] = low[target] = len(index)
-                    stack.append(target)
-                    work.append((target, iter(targets[target])))
-                    break
-                if target in stack:
-                    low[name] = min(low[name], index[target])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
-                if low[name] == index[name]:
-                    at = stack.index(name)
-                    found.append(set(stack[at:]))
-                    del stack[at:]
-    return found[::-1]
 
 
 def reachable(found: Sequence[Component], first: str, *, backward: bool = False) -> set[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from neurodeploy.errors import InputError
 from neurodeploy.network.connections import INPUT
+from neurodeploy.network.cycles import strong_components
 from neurodeploy.network.floating import Network, Population, Synapse
 
 
@@ -26,8 +27,7 @@ class Component:
 def components(net: Network) -> tuple[Component, ...]:
     """Return the strongly connected components of ``net``, sources first.
 
-    Late connections count like any other. The algorithm is Tarjan's (SIAM Journal on Computing
-    1972), without recursion: chains of 10^4 populations are allowed.
+    Late connections count like any other.
     """
     targets: dict[str, list[str]] = {p.name: [] for p in net.populations}
     for s in net.synapses:
@@ -35,56 +35,11 @@ def components(net: Network) -> tuple[Component, ...]:
             targets[s.source].append(s.target)
     place = {p.name: i for i, p in enumerate(net.populations)}
     found = []
-    for names in _strongly_connected(targets):
+    for names in strong_components(targets, targets):
         members = sorted(names, key=place.__getitem__)
         cyclic = len(members) > 1 or members[0] in targets[members[0]]
         found.append(Component(tuple(net.populations[place[n]] for n in members), cyclic))
     return tuple(reversed(found))
-
-
-def _strongly_connected(targets: dict[str, list[str]]) -> list[list[str]]:
-    """Return the components of a graph, each after all that it leads to."""
-    number: dict[str, int] = {}
-    lowest: dict[str, int] = {}
-    waiting: list[str] = []
-    on_stack: set[str] = set()
-    found: list[list[str]] = []
-    for root in targets:
-        if root in number:
-            continue
-        number[root] = lowest[root] = len(number)
-        waiting.append(root)
-        on_stack.add(root)
-        walk = [(root, iter(targets[root]))]
-        while walk:
-            node, rest = walk[-1]
-            for target in rest:
-                if target not in number:
-                    number[target] = lowest[target] = len(number)
-                    waiting.append(target)
-                    on_stack.add(target)
-                    walk.append((target, iter(targets[target])))
-                    break
-                if target in on_stack:
-                    lowest[node] = min(lowest[node], number[target])
-            else:
-                walk.pop()
-                if walk:
-                    parent = walk[-1][0]
-                    lowest[parent] = min(lowest[parent], lowest[node])
-                if lowest[node] == number[node]:
-                    cut = _last(waiting, node)
-                    found.append(waiting[cut:])
-                    on_stack.difference_update(waiting[cut:])
-                    del waiting[cut:]
-    return found
-
-
-def _last(names: list[str], name: str) -> int:
-    index = len(names) - 1
-    while names[index] != name:
-        index -= 1
-    return index
 
 
 def last_use(net: Network, order: tuple[Component, ...]) -> dict[str, int]:
