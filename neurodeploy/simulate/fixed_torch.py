@@ -6,6 +6,7 @@ Slower than the compiled kernels on a CPU; on a GPU it is the way to run. It nee
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.fixed import FixedPointNetwork
 from neurodeploy.network.traces import Traces, readout_quantity
 from neurodeploy.simulate.fixed_components import Component, components, reachable
+from neurodeploy.simulate.given_trains import checked_trains
 from neurodeploy.simulate.gradient_readout import ReadoutGradient
 from neurodeploy.simulate.run_meta import checked_quantities, run_meta
 from neurodeploy.simulate.spike_functions import Surrogate
@@ -33,6 +35,7 @@ def run_torch(
     steps: int | None = None,
     record: Iterable[str] = (),
     device: str | torch.device = "cpu",
+    given: Mapping[str, NDArray[Any]] | None = None,
 ) -> Traces:
     """Run ``net`` in aligned timing with torch alone; the result is that of ``run_fixed``.
 
@@ -42,11 +45,14 @@ def run_torch(
         As in ``run_fixed``.
     device : str
         For example "cuda". All steps of all samples are held there at once.
+    given : mapping of population to 0/1 array [T, B, N]
+        Spikes that these populations send, whatever arrives at them: they are not simulated. For
+        networks of which a part follows another one, and for faults.
 
     Returns
     -------
     Traces
-        Records and counts as ``run_fixed`` gives them.
+        Records and counts as ``run_fixed`` gives them; of given populations the spikes alone.
 
     Raises
     ------
@@ -59,10 +65,16 @@ def run_torch(
         codes, n_input=net.n_input, encoder=net.encoder, steps=net.steps, asked_steps=steps
     )
     on = torch.device(device)
-    found = components(net)
-    ready = [TorchComponent(c, net.encoder.max_code, on) for c in found]
-    given = torch.tensor(stimulus.codes.astype(np.float64), device=on)
-    sent = _steady(given if given.ndim == 3 else given[None])
+    trains = checked_trains(net, given or {}, stimulus.steps, stimulus.batch)
+    # A population whose spikes are given listens to nobody, so it closes no loop either.
+    listening = tuple(s for s in net.synapses if s.target not in trains)
+    found = components(replace(net, synapses=listening))
+    ready = [TorchComponent(c, net.encoder.max_code, on) for c in found if c.names[0] not in trains]
+    held = torch.tensor(stimulus.codes.astype(np.float64), device=on)
+    sent = _steady(held if held.ndim == 3 else held[None])
+    sent.update(
+        {name: torch.tensor(x, dtype=torch.float64, device=on) for name, x in trains.items()}
+    )
     traces: dict[str, TorchTrace] = {}
     with torch.no_grad():
         for component in ready:
@@ -73,9 +85,12 @@ def run_torch(
         f"{p.name}/{quantity}": _record(traces[p.name], quantity)
         for p in net.populations
         for quantity in quantities
-        if quantity != "y" and not (quantity == "u" and p.kind == "dlif")
+        if p.name in traces and quantity != "y" and not (quantity == "u" and p.kind == "dlif")
     }
-    output = _record(traces[net.readout.population], readout_quantity(net.readout))
+    if "spikes" in quantities:
+        records.update({f"{name}/spikes": train for name, train in trains.items()})
+    quantity, home = readout_quantity(net.readout), net.readout.population
+    output = trains[home] if home in trains else _record(traces[home], quantity)
     digest = input_hash(stimulus.codes, net.encoder.max_code)
     meta = run_meta(net, backend="fixed", timing="aligned", steps=stimulus.steps, digest=digest)
     return Traces(
@@ -193,8 +208,10 @@ def _counts(
 ) -> dict[str, NDArray[np.int64]]:
     found: dict[str, Tensor] = {}
     for p in net.populations:
-        trace = traces[p.name]
         found[f"{p.name}/spikes"] = sent[p.name].sum(dim=(0, 2))
+        if p.name not in traces:
+            continue
+        trace = traces[p.name]
         found[f"{p.name}/wraps"] = torch.stack(trace.wraps).sum(dim=0)
         found[f"{p.name}/clamps"] = torch.stack(trace.clamped).sum(dim=(0, 2))
     for synapse in net.synapses:
