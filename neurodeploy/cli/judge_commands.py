@@ -108,9 +108,9 @@ def verify(arguments: argparse.Namespace) -> int:
     """Compare the simulator with Lava, zero tolerance; exit 1 on any difference, 3 without Lava."""
     from neurodeploy.export import lava
     from neurodeploy.network import load_stimuli
-    from neurodeploy.pipeline.backends import stimulus_for, widened
     from neurodeploy.pipeline.fixed_file import holds_integers
     from neurodeploy.pipeline.model import load_model
+    from neurodeploy.pipeline.stimulus import stimulus_for, widened
     from neurodeploy.simulate import run_fixed
 
     console = Console(arguments.json)
@@ -121,7 +121,8 @@ def verify(arguments: argparse.Namespace) -> int:
         )
     model = load_model(arguments.network, lava_quirks=arguments.lava_quirks)
     net = model.require_fixed()
-    samples = widened(model, load_stimuli(arguments.input).first(arguments.samples))
+    samples = load_stimuli(arguments.input).first(arguments.samples)
+    samples = widened(model.graph, model.network, samples)
     codes, noticed = stimulus_for(net, samples, "fixed")
     console.findings((*model.findings, *noticed))
     reference = run_fixed(
@@ -258,15 +259,17 @@ def cost(arguments: argparse.Namespace) -> int:
     """Count, estimate and print."""
     from neurodeploy import hardware_profiles
     from neurodeploy.cost import estimate, format_estimate
-    from neurodeploy.network import load_samples
+    from neurodeploy.network import load_stimuli
     from neurodeploy.pipeline.model import load_model
     from neurodeploy.pipeline.running_cost import fixed_activity
+    from neurodeploy.pipeline.stimulus import stimulus_for, widened
 
     console = Console(arguments.json)
-    net = load_model(arguments.network, lava_quirks=arguments.lava_quirks).require_fixed()
-    samples = load_samples(arguments.input)
-    codes = samples.codes(net.encoder, net.n_input)
-    console.findings(samples.out_of_range(net.encoder))
+    model = load_model(arguments.network, lava_quirks=arguments.lava_quirks)
+    net = model.require_fixed()
+    samples = widened(model.graph, model.network, load_stimuli(arguments.input))
+    codes, noticed = stimulus_for(net, samples, "fixed")
+    console.findings(noticed)
     result = estimate(
         fixed_activity(net, codes, arguments.threads), hardware_profiles.parse(net.profile)
     )

@@ -11,7 +11,7 @@ from neurodeploy.cli.options import (
     check_output,
     contract_options,
     given_words,
-    load_data,
+    load_calibration,
     positive,
     quantities,
     reading_options,
@@ -77,7 +77,9 @@ def quantize_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="NIR file")
     parser.add_argument("--profile", required=True, help="chip: a name or a TOML file")
     parser.add_argument("--out", required=True, help="NET.h5 to write")
-    parser.add_argument("--calibration", help="data (.npz, .h5) for ranges; never the test data")
+    parser.add_argument(
+        "--calibration", help="data (.npz, .h5: images or x) for ranges; never the test data"
+    )
     add_width_arguments(parser)
 
 
@@ -109,7 +111,9 @@ def quantize(arguments: argparse.Namespace) -> int:
         strict=arguments.strict,
         **reading_options(arguments),
     )
-    model = quantized(model, arguments.profile, widths(arguments), load_data(arguments.calibration))
+    model = quantized(
+        model, arguments.profile, widths(arguments), load_calibration(arguments.calibration)
+    )
     net = model.require_fixed()
     digest = net.save(arguments.out)
     synapses, populations = (
@@ -201,7 +205,7 @@ def model_for(arguments: argparse.Namespace, backend: str) -> Any:
     if backend != "float" and model.fixed is None:
         if arguments.profile is None:
             model.require_fixed()
-        calibration = load_data(arguments.calibration)
+        calibration = load_calibration(arguments.calibration)
         model = quantized(model, arguments.profile, widths(arguments), calibration)
     return model
 
@@ -255,11 +259,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, console: Console, model: Any) -> tuple[Any, Any]:
     """Run on the whole input in memory; return traces and labels."""
     from neurodeploy.network import load_stimuli
-    from neurodeploy.pipeline.backends import run_model, stimulus_for, widened
+    from neurodeploy.pipeline.backends import run_model
+    from neurodeploy.pipeline.stimulus import stimulus_for, widened
 
     stimuli = load_stimuli(arguments.input)
     stimuli = stimuli.first(arguments.samples) if arguments.samples else stimuli
-    stimuli = widened(model, stimuli)
+    stimuli = widened(model.graph, model.network, stimuli)
     source = model.network_for(arguments.backend)
     stimulus, noticed = stimulus_for(source, stimuli, arguments.backend)
     console.findings((*model.findings, *noticed))

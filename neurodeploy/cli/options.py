@@ -12,7 +12,7 @@ from neurodeploy.errors import InputError
 
 if TYPE_CHECKING:
     from neurodeploy.graph import Contract
-    from neurodeploy.network import Quantity, Samples
+    from neurodeploy.network import Quantity, Stimuli
 
 
 def positive(text: str) -> int:
@@ -156,11 +156,11 @@ def check_output(out: str, *inputs: str | None) -> None:
             raise InputError(f"--out {out}: would replace an input; give another name")
 
 
-def load_data(path: str | None) -> Samples | None:
-    """Read a data file, or return None if none was named."""
-    from neurodeploy.network import load_samples
+def load_calibration(path: str | None) -> Stimuli | None:
+    """Read a data file (images or sequences), or return None if none was named."""
+    from neurodeploy.network import load_stimuli
 
-    return None if path is None else load_samples(path)
+    return None if path is None else load_stimuli(path)
 
 
 def quantities(text: str) -> tuple[Quantity, ...]:

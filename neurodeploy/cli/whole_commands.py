@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from neurodeploy.cli.console import Console, percent
 from neurodeploy.cli.judge_commands import add_evidence_arguments, robustness_settings
 from neurodeploy.cli.model_commands import add_width_arguments, widths
-from neurodeploy.cli.options import contract_options, load_data, positive, reading_options
+from neurodeploy.cli.options import contract_options, load_calibration, positive, reading_options
 from neurodeploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def deploy_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``deploy``."""
     parser.add_argument("model", help="NIR file")
     parser.add_argument("--data", required=True, help="test data (.npz or .h5: images, y)")
-    parser.add_argument("--calibration", help="data for ranges, e.g. the training data")
+    parser.add_argument(
+        "--calibration", help="data for ranges (images or x), e.g. for training"
+    )
     parser.add_argument("--profile", required=True, help="chip: a name or a TOML file")
     parser.add_argument("--out", required=True, help="folder for the results")
     parser.add_argument(
@@ -102,7 +104,7 @@ def deploy(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         allow_overlap=arguments.allow_overlap,
     )
-    test, calibration = load_samples(arguments.data), load_data(arguments.calibration)
+    test, calibration = load_samples(arguments.data), load_calibration(arguments.calibration)
     with console.progress() as report:
         outcome = run_deploy(
             model,

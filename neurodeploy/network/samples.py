@@ -105,6 +105,12 @@ def load_samples(path: str | Path) -> Samples:
     """
     path = Path(path)
     arrays = read_arrays(path, "data")
+    if "x" in arrays and "images" not in arrays:
+        raise FileFormatError(
+            f"{path}: holds sequences x [T, B, ...]; robustness is judged on images [B, ...] that "
+            "are held, as the attacks cannot change single steps yet. quantize, run, verify and "
+            "cost take sequences"
+        )
     missing = [key for key in ("images", "y") if key not in arrays]
     if missing:
         found = ", ".join(sorted(arrays)) or "nothing"

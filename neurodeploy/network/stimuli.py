@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, InputError, ShapeError
+from neurodeploy.files import sample_hashes
 from neurodeploy.findings import Finding
 from neurodeploy.network.array_file import read_arrays
 from neurodeploy.network.arrays import frozen
@@ -68,6 +69,18 @@ class Stimuli:
         if self.labels is None:
             return ""
         return Samples(np.zeros((len(self), 1)), self.labels).misfit_labels(classes)
+
+    def hashes(self, encoder: ConstantEncoder) -> tuple[str, ...]:
+        """Hash each sample's codes: [n] if they are the same at every step, else [T, n].
+
+        So an image has one hash, held by the network or written out as a sequence.
+        """
+        codes = encoder.encode(self.values)
+        if self.held:
+            return sample_hashes(codes)
+        still = (codes == codes[:1]).all(axis=(0, 2))
+        each = [codes[0, i] if still[i] else codes[:, i] for i in range(len(self))]
+        return tuple(sample_hashes(sample[None])[0] for sample in each)
 
     def changed_by(self, encoder: ConstantEncoder) -> tuple[Finding, ...]:
         """Return a warning that says what encoding changes: clipped images, rounded sequences.

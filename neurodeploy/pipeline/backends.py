@@ -7,16 +7,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
-import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import ContractError, InputError
-from neurodeploy.findings import Finding
+from neurodeploy.errors import InputError
 from neurodeploy.network import (
     FixedPointNetwork,
-    Network,
     Quantity,
-    Stimuli,
     Traces,
     network_hash,
 )
@@ -140,51 +136,3 @@ def _identity(model: Model, backend: str) -> dict[str, str]:
     if isinstance(ran, FixedPointNetwork):
         found["network_hash"] = network_hash(ran)
     return found
-
-
-def widened(model: Model, stimuli: Stimuli, steps: int | None = None) -> Stimuli:
-    """Return the stimuli with the gain lines of a graph whose gain is in a portable form.
-
-    Stimuli that have the graph's width already, and those of other graphs, stay as they are.
-    """
-    graph = model.graph
-    network = model.network
-    if graph is None or network is None or stimuli.values.shape[-1] == network.n_input:
-        return stimuli
-    # The exporter needs torch; other graphs do not.
-    if "neurodeploy_gain" not in graph.metadata:
-        return stimuli
-    from neurodeploy.export.gain import portable_stimulus
-
-    values = portable_stimulus(stimuli.values, graph, steps=steps)
-    return Stimuli(values, stimuli.labels, held=False)
-
-
-def stimulus_for(
-    network: Network | FixedPointNetwork, stimuli: Stimuli, backend: str
-) -> tuple[NDArray[Any], tuple[Finding, ...]]:
-    """Return what ``run_model`` takes, and what that changes.
-
-    Held images become codes on every backend, so that all see the same grid. A sequence is used
-    as it is in float (as codes where it lies on the grid, which is the same and is then seen to
-    be), and rounded to codes for integers.
-
-    Raises
-    ------
-    ShapeError
-        If the inputs have another size than the network's.
-    ContractError
-        For held images under an encoder that cannot be run yet.
-    """
-    stimuli.require_size(network.n_input)
-    encoder = network.contract.get("encoder", {}).get("kind", "constant")
-    if stimuli.held and encoder != "constant":
-        raise ContractError(
-            f"encoder: the contract says {encoder!r}, and only 'constant' turns held images into "
-            "input yet; give a sequence x [T, B, ...], or --encoder constant"
-        )
-    codes = network.encoder.encode(stimuli.values)
-    if backend == "float" and not stimuli.held:
-        on_grid = np.array_equal(network.encoder.decode(codes), stimuli.values)
-        return (codes if on_grid else stimuli.values), ()
-    return codes, stimuli.changed_by(network.encoder)

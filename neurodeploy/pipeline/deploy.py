@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neurodeploy import hardware_profiles
 from neurodeploy.errors import InputError
-from neurodeploy.network import Samples
+from neurodeploy.network import Samples, Stimuli
 from neurodeploy.pipeline.data_checks import check_test_data
 from neurodeploy.pipeline.deployment import Deployment, deploy_model
 from neurodeploy.pipeline.model import Model
@@ -54,7 +54,7 @@ class Outcome:
 def deploy(
     model: Model,
     test: Samples,
-    calibration: Samples | None,
+    calibration: Samples | Stimuli | None,
     settings: DeploySettings,
     out: str | Path,
     *,
@@ -69,8 +69,10 @@ def deploy(
     ----------
     model : Model
         Float model (from a .nir file).
-    test, calibration : Samples
-        Must be disjoint.
+    test : Samples
+        Labelled images.
+    calibration : Samples, Stimuli or None
+        Images or sequences for ranges; none of them in ``test``.
     settings : DeploySettings
     out : path
         Folder for the results; made if absent.

@@ -13,6 +13,7 @@ from neurodeploy.files import file_hash, replacing
 from neurodeploy.network import (
     FixedPointNetwork,
     Samples,
+    Stimuli,
     network_hash,
 )
 from neurodeploy.pipeline.data_checks import chance_findings, check_test_data
@@ -61,7 +62,7 @@ class Deployment:
 def deploy_model(
     model: Model,
     test: Samples,
-    calibration: Samples | None,
+    calibration: Samples | Stimuli | None,
     settings: DeploySettings,
     folder: Path,
     *,
@@ -78,8 +79,8 @@ def deploy_model(
         Float model.
     test : Samples
         Evaluation samples; tuning never sees them.
-    calibration : Samples or None
-        Samples for ranges.
+    calibration : Samples, Stimuli or None
+        Images or sequences for ranges.
     settings : DeploySettings
     folder : path
     norse_check : dict

@@ -24,6 +24,7 @@ from neurodeploy.network import (
     Traces,
     load_network,
     load_samples,
+    load_stimuli,
     require_legal,
 )
 from neurodeploy.pipeline.backends import (
@@ -31,13 +32,12 @@ from neurodeploy.pipeline.backends import (
     FloatType,
     Timing,
     run_model,
-    stimulus_for,
-    widened,
 )
 from neurodeploy.pipeline.deploy import Outcome
 from neurodeploy.pipeline.deploy import deploy as deploy_files
 from neurodeploy.pipeline.model import Model, model_from_graph, quantized
 from neurodeploy.pipeline.settings import DeploySettings, default_radii
+from neurodeploy.pipeline.stimulus import stimulus_for, widened
 from neurodeploy.quantization import QuantizeConfig
 from neurodeploy.robustness import RobustnessConfig
 
@@ -87,7 +87,12 @@ def read(
 
 
 def quantize(
-    graph: Graph, *, profile: str = "loihi2", calibration: Any = None, weight_bits: int = 8
+    graph: Graph,
+    *,
+    profile: str = "loihi2",
+    calibration: Any = None,
+    calibration_x: Any = None,
+    weight_bits: int = 8,
 ) -> Result[FixedPointNetwork]:
     """Quantise a graph for a chip; unpacks into (network, findings).
 
@@ -98,13 +103,16 @@ def quantize(
         Name of a shipped profile, or path of a TOML file.
     calibration : array [B, ...]
         Images in input units for ranges; numpy or torch.
+    calibration_x : array [T, B, ...]
+        In place of them: sequences, one input per step.
     weight_bits : int
         2 to 8.
     """
-    samples = None
-    if calibration is not None:
-        images = _array(calibration)
-        samples = Samples(images, np.zeros(len(images), dtype=np.int64))
+    if calibration is not None and calibration_x is not None:
+        raise InputError("quantize: give calibration images [B, ...] or calibration_x, not both")
+    values, samples = calibration if calibration_x is None else calibration_x, None
+    if values is not None:
+        samples = Stimuli(_array(values), None, held=calibration_x is None)
     model = quantized(
         model_from_graph(graph, "model"), profile, QuantizeConfig(weight_bits), samples
     )
@@ -164,7 +172,7 @@ def run(
     if (images is None) == (x is None):
         raise InputError("run: give either images [B, ...] or x [T, B, ...]")
     stimuli = Stimuli(_array(x if images is None else images), None, held=x is None)
-    stimuli = widened(held, stimuli, steps)
+    stimuli = widened(held.graph, held.network, stimuli, steps)
     stimulus, noticed = stimulus_for(source, stimuli, backend)
     held = dataclasses.replace(held, findings=(*held.findings, *noticed))
     return run_model(
@@ -218,7 +226,7 @@ def deploy(
     *,
     out: str | Path,
     profile: str = "loihi2",
-    calibration: Samples | str | Path | None = None,
+    calibration: Samples | Stimuli | str | Path | None = None,
     name: str = "model",
     weight_bits: int = 8,
     seed: int = 0,
@@ -230,8 +238,10 @@ def deploy(
     Parameters
     ----------
     graph : Graph
-    data, calibration : Samples or path
-        Test samples, and samples for ranges; they must be disjoint.
+    data : Samples or path
+        Labelled test images.
+    calibration : Samples, Stimuli or path
+        Images or sequences for ranges; none of them in ``data``.
     out : path
         Folder for the results.
     """
@@ -245,7 +255,7 @@ def deploy(
     return deploy_files(
         model,
         _samples(data),
-        None if calibration is None else _samples(calibration),
+        load_stimuli(calibration) if isinstance(calibration, (str, Path)) else calibration,
         settings,
         out,
         command=shlex.join(["neurodeploy.deploy", f"profile={profile}", f"seed={seed}"]),

@@ -20,9 +20,11 @@ from neurodeploy.network import (
     FixedPointNetwork,
     Network,
     Samples,
+    Stimuli,
     require_legal,
 )
 from neurodeploy.pipeline.fixed_file import holds_integers, read_integers
+from neurodeploy.pipeline.stimulus import as_stimuli, stimulus_for, widened
 from neurodeploy.quantization import QuantizeConfig, quantize
 
 
@@ -107,12 +109,12 @@ def quantized(
     model: Model,
     profile: str | Path,
     config: QuantizeConfig | None = None,
-    calibration: Samples | None = None,
+    calibration: Samples | Stimuli | None = None,
 ) -> Model:
     """Return the model with its fixed-point network for ``profile``.
 
-    Every calibration sample's hash is stored in the network, so that later evaluations can refuse
-    the same samples.
+    ``calibration``: held images or sequences; their labels are not looked at. Every sample's hash
+    is stored in the network, so that later evaluations can refuse the same samples.
     """
     lowered = model.require_network()
     # Before anything is multiplied out: all obstacles in one message.
@@ -122,16 +124,25 @@ def quantized(
     clipped: tuple[Finding, ...] = ()
     hashes: tuple[str, ...] = ()
     if calibration is not None:
-        codes = calibration.codes(network.encoder, network.n_input)
-        hashes = calibration.hashes(network.encoder)
-        clipped = tuple(
-            dataclasses.replace(f, where=f"calibration {f.where}")
-            for f in calibration.out_of_range(network.encoder)
-        )
+        given = as_stimuli(calibration)
+        codes, noticed = stimulus_for(network, widened(model.graph, lowered, given), "fixed")
+        hashes = given.hashes(network.encoder)
+        clipped = tuple(dataclasses.replace(f, where=f"calibration {f.where}") for f in noticed)
+        if network.steps is None and not given.held:
+            network, said = _with_steps(network, len(codes))
+            clipped += said
     chip = hardware_profiles.load(str(profile))
     fixed, findings = quantize(network, chip, config, calibration=codes, calibration_hashes=hashes)
     found = (*model.findings, *composed, *clipped, *findings)
     return dataclasses.replace(model, network=network, fixed=fixed, findings=found)
+
+
+def _with_steps(network: Network, steps: int) -> tuple[Network, tuple[Finding, ...]]:
+    """Return the network with the length of its calibration sequences as steps per sample."""
+    text = f"steps per sample: {steps}, as long as the calibration sequences; nothing else says it"
+    finding = Finding("info", "contract", text, "give --steps", {"steps": steps})
+    contract = {**network.contract, "steps": steps}
+    return dataclasses.replace(network, steps=steps, contract=contract), (finding,)
 
 
 def _load_fixed(path: Path, options: Contract | None, lava_quirks: bool) -> Model:

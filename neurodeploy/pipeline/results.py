@@ -12,7 +12,7 @@ from typing import Any
 
 from neurodeploy import hardware_profiles
 from neurodeploy.files import write_json
-from neurodeploy.network import Samples
+from neurodeploy.network import Samples, Stimuli
 from neurodeploy.pipeline.deployment import Deployment
 from neurodeploy.pipeline.figure_arrays import save_figures
 from neurodeploy.pipeline.settings import DeploySettings
@@ -43,7 +43,7 @@ def write_results(
     command: str,
     data_name: str,
     test: Samples,
-    calibration: Samples | None,
+    calibration: Samples | Stimuli | None,
     n_train: int | None = None,
     quick: bool = False,
 ) -> Path:
@@ -112,7 +112,9 @@ def _model_summary(facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _assumptions(settings: DeploySettings, calibration: Samples | None, quick: bool) -> list[str]:
+def _assumptions(
+    settings: DeploySettings, calibration: Samples | Stimuli | None, quick: bool
+) -> list[str]:
     robustness = settings.robustness
     lines = [
         "A tie at the top of the read-out counts as wrong, in accuracy and under attack alike.",

@@ -72,6 +72,7 @@ def quantize(
         profile,
         config,
         seen=_seen(possible, codes),
+        steps=max(network.steps or 0, len(codes) if codes.ndim == 3 else 0),
         calibration_hashes=calibration_hashes,
     )
     checks = _check(network, possible if extra else None, net, codes)

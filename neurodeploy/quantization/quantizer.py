@@ -86,6 +86,7 @@ def quantize_network(
     config: QuantizeConfig | None = None,
     *,
     seen: Mapping[str, Seen] | None = None,
+    steps: int | None = None,
     calibration_hashes: tuple[str, ...] = (),
 ) -> Result[FixedPointNetwork]:
     """Quantise every synapse and population of ``network``.
@@ -100,6 +101,8 @@ def quantize_network(
         Widths and limits.
     seen : mapping of population to Seen
         How far its states went on the calibration samples.
+    steps : int
+        Longest sample that bounds are for; default: the network's steps.
     calibration_hashes : tuple of str
         Hashes of those samples.
 
@@ -114,12 +117,13 @@ def quantize_network(
     """
     require_plain(network)
     config = config or QuantizeConfig()
+    steps = steps or network.steps or 0
     timeline = solve_latencies(network, longest_delay(profile))
     built = _Built(findings=latency_findings(network, timeline))
     for population in network.populations:
         # Numbers beyond float64 are refused by name, not by a warning of numpy's.
         with np.errstate(over="ignore", invalid="ignore"):
-            _quantize_population(network, population, timeline, config, (seen or {}), built)
+            _quantize_population(network, population, timeline, config, (seen or {}), steps, built)
     net = FixedPointNetwork(
         populations=tuple(built.populations),
         synapses=tuple(built.synapses),
@@ -150,6 +154,7 @@ def _quantize_population(
     timeline: Timeline,
     config: QuantizeConfig,
     seen: Mapping[str, Seen],
+    steps: int,
     built: _Built,
 ) -> None:
     where, bits = f"population {population.name}", config.weight_bits
@@ -162,7 +167,7 @@ def _quantize_population(
             _require_size(where, "weights", i.values)
 
         def demanded(rounded: Sequence[RoundedWeight]) -> Demand:
-            steps, known = network.steps or 0, seen.get(population.name)
+            known = seen.get(population.name)
             return demand_of(population, incoming, rounded, drive, gain_max, steps, known)
 
         return demanded
