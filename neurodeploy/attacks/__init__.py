@@ -1,23 +1,30 @@
 """Perturbations and attacks on any differentiable classifier, on its integer code grid."""
 
-from neurodeploy.attacks.attack import Attack, AttackOutcome, clip_to_ball
+from neurodeploy.attacks.attack import Attack, AttackOutcome
+from neurodeploy.attacks.ball import Ball, Norm
 from neurodeploy.attacks.catalogue import perturbation
 from neurodeploy.attacks.classifier import Classifier
-from neurodeploy.attacks.fgsm import FGSM
+from neurodeploy.attacks.fgsm import FGSM, RandomFGSM
 from neurodeploy.attacks.gradient import Loss, LossGradient, loss_gradient
 from neurodeploy.attacks.noise import GaussianNoise
+from neurodeploy.attacks.perturbation import Perturbation
 from neurodeploy.attacks.pgd import PGD
+from neurodeploy.attacks.randomness import SampleRandom
 
 __all__ = [
     "FGSM",
     "PGD",
     "Attack",
     "AttackOutcome",
+    "Ball",
     "Classifier",
     "GaussianNoise",
     "Loss",
     "LossGradient",
-    "clip_to_ball",
+    "Norm",
+    "Perturbation",
+    "RandomFGSM",
+    "SampleRandom",
     "loss_gradient",
     "perturbation",
 ]

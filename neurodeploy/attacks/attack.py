@@ -1,4 +1,4 @@
-"""What every perturbation and attack looks like, and what it hands back."""
+"""What every attack looks like, and what it hands back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.attacks.ball import Ball
 from neurodeploy.attacks.classifier import Classifier, Codes, Labels
 
 
@@ -18,36 +19,36 @@ class AttackOutcome:
     Parameters
     ----------
     codes : int32 [B, n]
-        Whole codes, inside the code range and, for an attack with a ball, inside the ball.
+        Whole codes, inside ball and code range.
     found : bool [B]
         The attacked classifier's own scores are wrong (or tied) at this point. What counts in a
         result is the exact replay, not this flag.
     zero_gradient_share : float
         Share of the gradients (one per sample and step) that were zero in every input.
     stuck : bool [B]
-        Every gradient of this sample was zero: the attack never had a direction.
+        Every gradient of this sample was zero: the attack never had a direction. False for an
+        attack that asks for none.
+    queries : int
+        Forward passes, counted per sample.
     """
 
     codes: Codes
     found: NDArray[np.bool_]
     zero_gradient_share: float
     stuck: NDArray[np.bool_]
+    queries: int
 
 
 class Attack(Protocol):
-    """A perturbation with a strength. Implementations are small frozen dataclasses."""
+    """An adversary inside a ball. Implementations are small frozen dataclasses."""
 
     @property
     def name(self) -> str:
         """Name in tables, files and options."""
 
     @property
-    def in_ball(self) -> bool:
-        """Whether every point lies within ``radius`` codes of its sample in every input."""
-
-    @property
     def uses_gradient(self) -> bool:
-        """Whether the points depend on the classifier that is attacked."""
+        """Whether it asks for gradients; else it asks for scores or decisions only."""
 
     @property
     def uses_seed(self) -> bool:
@@ -58,34 +59,29 @@ class Attack(Protocol):
         classifier: Classifier,
         codes: Codes,
         labels: Labels,
-        radius: int,
+        ball: Ball,
         seed: int,
-        width: float,
+        keys: NDArray[np.int64] | None = None,
     ) -> AttackOutcome:
         """Return one point per sample.
+
+        A sample's outcome depends on its own codes, label and key, on classifier, ball and seed,
+        and on nothing else in the batch: the outcome of a subset is the subset of the outcome, as
+        far as the classifier's own scores do not hang on the batch (products of float matrices
+        may differ in their last bits).
 
         Parameters
         ----------
         classifier : Classifier
-            The network under attack; its range bounds the points.
+            The network under attack.
         codes : int32 [B, n]
             Clean samples.
         labels : int64 [B]
             True classes.
-        radius : int
-            Strength, in codes.
+        ball : Ball
+            Where points may lie.
         seed : int
-            All randomness comes from it.
-        width : float
-            Width of the surrogate derivative, in thresholds.
+            All randomness comes from it and from ``keys``.
+        keys : int64 [B] or None
+            What each sample is called; None: its position in this batch.
         """
-
-
-def clip_to_ball(points: Codes, codes: Codes, radius: int, max_code: int) -> Codes:
-    """Return ``points`` moved into the l-infinity ball of ``radius`` around ``codes`` and 0..max.
-
-    All bounds are whole numbers, so a point stays whole.
-    """
-    low = np.maximum(codes - radius, 0)
-    high = np.minimum(codes + radius, max_code)
-    return np.clip(points, low, high).astype(np.int32)

@@ -7,13 +7,14 @@ import re
 from neurodeploy.attacks.attack import Attack
 from neurodeploy.attacks.fgsm import FGSM
 from neurodeploy.attacks.noise import GaussianNoise
+from neurodeploy.attacks.perturbation import Perturbation
 from neurodeploy.attacks.pgd import PGD
 from neurodeploy.errors import InputError
 
 _PGD = re.compile(r"pgd([1-9][0-9]{0,3})")
 
 
-def perturbation(name: str, restarts: int = 2) -> Attack:
+def perturbation(name: str, restarts: int = 2) -> Attack | Perturbation:
     """Return the perturbation called ``name``: ``gaussian``, ``fgsm`` or ``pgd<steps>``.
 
     ``restarts`` holds for the attacks that have random starts.

@@ -19,8 +19,9 @@ Labels = NDArray[np.int64]
 class Classifier(Protocol):
     """A differentiable classifier of images on an integer code grid.
 
-    ``predict`` is the truth: exact, on whole codes. ``scores`` is what gradients come from; at
-    whole codes it should decide like ``predict``.
+    ``predict`` is the truth: exact, on whole codes. ``scores`` is what gradients come from, by
+    whatever surrogate the classifier was made with; at whole codes it should decide like
+    ``predict``.
     """
 
     @property
@@ -30,15 +31,17 @@ class Classifier(Protocol):
     def predict(self, codes: Codes) -> Labels:
         """Return the class of each sample [B], int64; -1 where the top is tied."""
 
-    def scores(self, codes: torch.Tensor, width: float) -> torch.Tensor:
+    def predicted_scores(self, codes: Codes) -> NDArray[np.float64]:
+        """Return the exact scores behind ``predict``, [B, classes]; without gradient."""
+
+    def scores(self, codes: torch.Tensor) -> torch.Tensor:
         """Return logits [B, classes], float64, differentiable with respect to ``codes``.
 
-        ``codes`` is float64 [B, n] and holds whole numbers. ``width`` is the width of the
-        surrogate derivative, in thresholds.
+        ``codes`` is float64 [B, n] and holds whole numbers.
         """
 
 
-def checked(codes: Any, labels: Any, radius: int, max_code: int) -> tuple[Codes, Labels]:
+def checked(codes: Any, labels: Any, max_code: int) -> tuple[Codes, Labels]:
     """Return ``codes`` as int32 [B, n] and ``labels`` as int64 [B].
 
     Raises
@@ -46,7 +49,7 @@ def checked(codes: Any, labels: Any, radius: int, max_code: int) -> tuple[Codes,
     ShapeError
         If the two do not belong together.
     RangeError
-        If a code, a label or the radius is out of range or no whole number.
+        If a code or a label is out of range or no whole number.
     """
     codes, labels = np.asarray(codes), np.asarray(labels)
     if codes.ndim != 2 or codes.shape[1] == 0:
@@ -62,6 +65,23 @@ def checked(codes: Any, labels: Any, radius: int, max_code: int) -> tuple[Codes,
         )
     if labels.size and labels.min() < 0:
         raise RangeError(f"attack: label {labels.min()} is negative; classes count from 0")
-    if int(radius) != radius or radius < 0:
-        raise InputError(f"attack: radius {radius} must be a whole number of codes, at least 0")
     return codes.astype(np.int32), labels.astype(np.int64)
+
+
+def checked_keys(keys: Any, count: int) -> NDArray[np.int64]:
+    """Return what the samples are called, int64 [B]; None: 0, 1, 2, ...
+
+    Raises
+    ------
+    InputError
+        If there is not one whole number from 0 on per sample.
+    """
+    if keys is None:
+        return np.arange(count, dtype=np.int64)
+    found = np.asarray(keys)
+    if found.shape != (count,) or found.dtype.kind not in "iu" or (found < 0).any():
+        raise InputError(
+            f"attack: keys of shape {found.shape}, type {found.dtype}; needs one whole number "
+            f"from 0 on for each of {count} samples"
+        )
+    return found.astype(np.int64)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +15,33 @@ from numpy.typing import NDArray
 from neurodeploy.errors import ShapeError
 from neurodeploy.files import content_hash
 from neurodeploy.network import FixedPointNetwork, Network, decide, network_hash
+from neurodeploy.robustness.surrogates import Surrogate
 
 if TYPE_CHECKING:
     import torch
+
+    from neurodeploy.attacks import Classifier
 
 #: Samples per exact run: bounds memory and lets an interrupt through.
 BATCH = 4096
 
 
+class Attackable(Protocol):
+    """A classifier that can be seen through any surrogate."""
+
+    @property
+    def max_code(self) -> int:
+        """Largest code; codes run from 0."""
+
+    def predict(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the class of each sample [B], int64; -1 where the top is tied."""
+
+    def under(self, surrogate: Surrogate) -> Classifier:
+        """Return the same classifier, whose gradients come from ``surrogate``."""
+
+
 class NetworkClassifier:
-    """A network, float or fixed, as the attacks want it.
+    """A network, float or fixed, whose gradients come from any surrogate.
 
     Parameters
     ----------
@@ -31,7 +49,8 @@ class NetworkClassifier:
         Codes are held for ``net.steps`` steps. The float network sees ``encoder.decode(codes)``,
         the fixed one the codes themselves: the same grid points.
     device : str
-        Where gradients are computed. Predictions are exact and always run on the CPU.
+        Where gradients are computed, and the integers too: they are the same on every device. The
+        float network's predictions always run on the CPU.
     threads : int or None
         Threads of the fixed-point simulator.
     """
@@ -42,7 +61,7 @@ class NetworkClassifier:
         self.net = net
         self._device = device
         self._threads = threads
-        self._gradient = lru_cache(maxsize=8)(self._build_gradient)
+        self._gradient = lru_cache(maxsize=16)(self._build_gradient)
 
     @property
     def max_code(self) -> int:
@@ -56,15 +75,24 @@ class NetworkClassifier:
             raise ShapeError(
                 f"codes: shape {codes.shape}; the network takes [B, {self.net.n_input}]"
             )
-        parts = [
-            decide(self._run(codes[start : start + BATCH]))
-            for start in range(0, codes.shape[0], BATCH)
-        ]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+        return np.asarray(decide(self.predicted_scores(codes)))
 
-    def scores(self, codes: torch.Tensor, width: float) -> torch.Tensor:
-        """Return logits [B, classes], differentiable by ``codes``; surrogate ``width``."""
-        scores: torch.Tensor = self._gradient(width)(codes.to(self._device))
+    def predicted_scores(self, codes: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the exact scores [B, classes] behind ``predict``, in the read-out's own unit."""
+        if codes.shape[0] == 0:
+            return np.zeros((0, self.net.population(self.net.readout.population).size))
+        parts = [
+            self._run(codes[start : start + BATCH]) for start in range(0, codes.shape[0], BATCH)
+        ]
+        return np.concatenate(parts).astype(np.float64)
+
+    def under(self, surrogate: Surrogate) -> Classifier:
+        """Return this network with gradients from ``surrogate``; cheap."""
+        return _Seen(self, surrogate)
+
+    def scores(self, codes: torch.Tensor, surrogate: Surrogate) -> torch.Tensor:
+        """Return logits [B, classes], differentiable by ``codes`` through ``surrogate``."""
+        scores: torch.Tensor = self._gradient(surrogate)(codes.to(self._device))
         return scores
 
     def fingerprint(self) -> str:
@@ -73,20 +101,42 @@ class NetworkClassifier:
 
     def _run(self, codes: NDArray[np.int32]) -> NDArray[Any]:
         # Imported here: `simulate` compiles kernels, which a reader of evidence need not wait for.
-        from neurodeploy.simulate import run_fixed, run_float
+        from neurodeploy.simulate import run_fixed, run_float, run_torch
 
-        if isinstance(self.net, FixedPointNetwork):
-            traces = run_fixed(self.net, codes, threads=self._threads)
-        else:
-            traces = run_float(self.net, codes)
-        return traces.scores()
+        if not isinstance(self.net, FixedPointNetwork):
+            return run_float(self.net, codes).scores()
+        if self._device == "cpu":
+            return run_fixed(self.net, codes, threads=self._threads).scores()
+        return run_torch(self.net, codes, device=self._device).scores()
 
-    def _build_gradient(self, width: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _build_gradient(self, surrogate: Surrogate) -> Callable[[torch.Tensor], torch.Tensor]:
         from neurodeploy.simulate import FixedGradient, FloatGradient
 
+        width, shape = surrogate.width, surrogate.shape
         if isinstance(self.net, FixedPointNetwork):
-            return FixedGradient(self.net, width=width, device=self._device).scores
-        return FloatGradient(self.net, width=width, device=self._device).scores
+            return FixedGradient(self.net, width=width, shape=shape, device=self._device).scores
+        return FloatGradient(self.net, width=width, shape=shape, device=self._device).scores
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A network with the surrogate that its gradients come from."""
+
+    network: NetworkClassifier
+    surrogate: Surrogate
+
+    @property
+    def max_code(self) -> int:
+        return self.network.max_code
+
+    def predict(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        return self.network.predict(codes)
+
+    def predicted_scores(self, codes: NDArray[np.int32]) -> NDArray[np.float64]:
+        return self.network.predicted_scores(codes)
+
+    def scores(self, codes: torch.Tensor) -> torch.Tensor:
+        return self.network.scores(codes, self.surrogate)
 
 
 def fingerprint(net: Network | FixedPointNetwork) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.attacks import Attack, Classifier
+from neurodeploy.attacks import Attack, Ball, Perturbation
+from neurodeploy.robustness.classifiers import Attackable
 from neurodeploy.robustness.config import SIDES, RobustnessConfig, Side
+from neurodeploy.robustness.surrogates import Surrogate
 
 Tick = Callable[[str], None]
 
@@ -112,8 +114,13 @@ class Pool:
         return int(tied.sum())
 
 
+def is_attack(attack: Attack | Perturbation) -> TypeGuard[Attack]:
+    """Whether ``attack`` looks at the classifier; a perturbation changes samples blindly."""
+    return hasattr(attack, "run")
+
+
 def plan_members(
-    attack: Attack, config: RobustnessConfig, null: bool = False
+    attack: Attack | Perturbation, config: RobustnessConfig, null: bool = False
 ) -> tuple[MemberPlan, ...]:
     """Return the members of one perturbation; with ``null`` those of the null line's second side.
 
@@ -124,7 +131,7 @@ def plan_members(
     """
     if null and not attack.uses_seed:
         return ()
-    if not attack.uses_gradient:
+    if not is_attack(attack):
         return tuple(
             MemberPlan(f"draw{k}", None, None, config.member_seed(attack.name, k, null=null))
             for k in range(config.noise_draws)
@@ -141,16 +148,16 @@ def plan_members(
     )
 
 
-def member_count(attack: Attack, config: RobustnessConfig, null: bool = True) -> int:
+def member_count(attack: Attack | Perturbation, config: RobustnessConfig, null: bool = True) -> int:
     """Return how many members ``build_pool`` runs."""
     extra = len(plan_members(attack, config, null=True)) if null else 0
     return len(plan_members(attack, config)) + extra
 
 
 def build_pool(
-    attack: Attack,
+    attack: Attack | Perturbation,
     radius_codes: int,
-    classifiers: Mapping[Side, Classifier],
+    classifiers: Mapping[Side, Attackable],
     clean: CleanSamples,
     config: RobustnessConfig,
     tick: Tick,
@@ -169,7 +176,7 @@ def build_pool(
     return Pool(
         perturbation=attack.name,
         radius_codes=radius_codes,
-        in_ball=attack.in_ball,
+        in_ball=is_attack(attack),
         clean=clean,
         members=members,
         points=points,
@@ -189,10 +196,10 @@ def replay_points(classifier: Any, points: NDArray[np.int32]) -> NDArray[np.int6
 
 
 def _run(
-    attack: Attack,
+    attack: Attack | Perturbation,
     radius_codes: int,
     plans: tuple[MemberPlan, ...],
-    classifiers: Mapping[Side, Classifier],
+    classifiers: Mapping[Side, Attackable],
     clean: CleanSamples,
     tick: Tick,
 ) -> tuple[tuple[Member, ...], NDArray[np.int32]]:
@@ -200,13 +207,19 @@ def _run(
     points = np.zeros((len(plans), *clean.codes.shape), dtype=np.int32)
     for index, plan in enumerate(plans):
         tick(f"{attack.name} at {radius_codes} codes: {plan.name}")
+        if not is_attack(attack):
+            seed, largest = plan.seed, classifiers["float"].max_code
+            noise = cast("Perturbation", attack)
+            points[index] = noise.points(clean.codes, radius_codes, seed, largest, keys=None)
+            members.append(Member(plan, 0.0, np.zeros(clean.labels.size, dtype=np.bool_)))
+            continue
+        classifier = classifiers[plan.attacked or "float"]
         outcome = attack.run(
-            classifiers[plan.attacked or "float"],
+            classifier.under(Surrogate(width=plan.width or 1.0)),
             clean.codes,
             clean.labels,
-            radius_codes,
+            Ball("linf", radius_codes, classifier.max_code),
             plan.seed,
-            plan.width or 1.0,
         )
         members.append(Member(plan, outcome.zero_gradient_share, outcome.stuck))
         points[index] = outcome.codes

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neurodeploy.attacks import PGD, Attack, Classifier, perturbation
+from neurodeploy.attacks import PGD, Attack, Perturbation, perturbation
 from neurodeploy.attacks.classifier import checked
 from neurodeploy.errors import InputError
 from neurodeploy.network import FixedPointNetwork, Network
-from neurodeploy.robustness.classifiers import NetworkClassifier
+from neurodeploy.robustness.classifiers import Attackable, NetworkClassifier
 from neurodeploy.robustness.config import SIDES, RobustnessConfig, Side, ThreatModel
 from neurodeploy.robustness.evidence import Evidence, EvidenceRow
 from neurodeploy.robustness.pool import CleanSamples, Pool, build_pool, member_count
@@ -97,7 +97,7 @@ def evaluate(
 
 
 def evaluate_classifiers(
-    classifiers: Mapping[Side, Classifier],
+    classifiers: Mapping[Side, Attackable],
     codes: NDArray[Any],
     labels: NDArray[Any],
     config: RobustnessConfig,
@@ -120,7 +120,7 @@ def evaluate_classifiers(
             f"robustness: radius {config.radii_codes[-1]} codes is larger than the whole range "
             f"0..{max_code}; choose smaller radii"
         )
-    codes, labels = checked(codes, labels, 0, max_code)
+    codes, labels = checked(codes, labels, max_code)
     if labels.size == 0:
         raise InputError("robustness: no samples to evaluate")
     clean = CleanSamples(codes, labels, {s: classifiers[s].predict(codes) for s in SIDES})
@@ -161,7 +161,7 @@ def _torch_threads(count: int) -> Iterator[None]:
 
 
 def _build(
-    classifiers: Mapping[Side, Classifier],
+    classifiers: Mapping[Side, Attackable],
     clean: CleanSamples,
     config: RobustnessConfig,
     max_code: int,
@@ -185,7 +185,7 @@ def _build(
             progress(stage, done, total)
         done += 1
 
-    def pool(attack: Attack, radius: int, null: bool = True) -> Pool:
+    def pool(attack: Attack | Perturbation, radius: int, null: bool = True) -> Pool:
         return build_pool(attack, radius, classifiers, clean, config, tick, null=null)
 
     pools = tuple(pool(attack, radius) for attack in attacks for radius in config.radii_codes)
@@ -224,7 +224,7 @@ def _strength_lines(pools: tuple[Pool, ...]) -> dict[tuple[str, int], list[Sanit
 
 
 def _evidence(
-    classifiers: Mapping[Side, Classifier],
+    classifiers: Mapping[Side, Attackable],
     clean: CleanSamples,
     max_code: int,
     pools: tuple[Pool, ...],

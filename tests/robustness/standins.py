@@ -11,9 +11,16 @@ import torch
 from neurodeploy.network import decide
 
 
+class NoSurrogate:
+    """A classifier that has a gradient of its own."""
+
+    def under(self, surrogate):
+        return self
+
+
 @dataclass(frozen=True, eq=False)
-class Linear:
-    """Integer scores ``weight @ codes + bias``; ties are -1. The surrogate width does nothing."""
+class Linear(NoSurrogate):
+    """Integer scores ``weight @ codes + bias``; ties are -1. Surrogates do nothing."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -21,9 +28,12 @@ class Linear:
     logit_scale: float = 0.01
 
     def predict(self, codes):
-        return decide(np.asarray(codes, np.int64) @ self.weight.T + self.bias)
+        return decide(self.predicted_scores(codes))
 
-    def scores(self, codes, width):
+    def predicted_scores(self, codes):
+        return (np.asarray(codes, np.int64) @ self.weight.T + self.bias).astype(np.float64)
+
+    def scores(self, codes):
         weight = torch.from_numpy(self.weight.astype(np.float64))
         bias = torch.from_numpy(self.bias.astype(np.float64))
         return (codes @ weight.T + bias) * self.logit_scale
@@ -33,12 +43,12 @@ class Linear:
 class Blind(Linear):
     """The same decisions, but no gradient ever."""
 
-    def scores(self, codes, width):
-        return super().scores(codes, width).detach() + 0.0 * codes.sum(dim=1, keepdim=True)
+    def scores(self, codes):
+        return super().scores(codes).detach() + 0.0 * codes.sum(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True, eq=False)
-class Constant:
+class Constant(NoSurrogate):
     """Always the same class."""
 
     answer: int
@@ -48,14 +58,17 @@ class Constant:
     def predict(self, codes):
         return np.full(len(codes), self.answer, dtype=np.int64)
 
-    def scores(self, codes, width):
+    def predicted_scores(self, codes):
+        return np.tile(np.eye(self.classes)[self.answer], (len(codes), 1))
+
+    def scores(self, codes):
         scores = torch.zeros(codes.shape[0], self.classes, dtype=torch.float64)
         scores[:, self.answer] = 1.0
         return scores + 0.0 * codes.sum(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True, eq=False)
-class Spy:
+class Spy(NoSurrogate):
     """Another classifier, and a list of what was asked of it."""
 
     inner: object
@@ -69,9 +82,13 @@ class Spy:
         self.asked.append(("predict", np.array(codes)))
         return self.inner.predict(codes)
 
-    def scores(self, codes, width):
+    def predicted_scores(self, codes):
+        self.asked.append(("predict", np.array(codes)))
+        return self.inner.predicted_scores(codes)
+
+    def scores(self, codes):
         self.asked.append(("scores", codes.detach().numpy().copy()))
-        return self.inner.scores(codes, width)
+        return self.inner.scores(codes)
 
 
 def random_linear(seed, n_input, classes, max_code=255, largest=9):

@@ -30,6 +30,7 @@ from neurodeploy.robustness import (
     save_evidence,
 )
 from neurodeploy.robustness.classifiers import fingerprint
+from neurodeploy.robustness.surrogates import Surrogate
 from neurodeploy.simulate import run_fixed, run_float
 
 N_INPUT, HIDDEN, CLASSES, STEPS, WEIGHT_UNIT = 12, 20, 4, 5, 40
@@ -101,7 +102,7 @@ def test_predictions_are_those_of_the_simulator_and_of_the_gradient_s_forward(da
         predicted = classifier.predict(codes)
         assert predicted.dtype == np.int64
         assert (predicted == expected[side]).all()
-        scores = classifier.scores(torch.from_numpy(codes.astype(np.float64)), 1.0)
+        scores = classifier.under(Surrogate()).scores(torch.from_numpy(codes.astype(np.float64)))
         assert (decide(scores.detach().numpy()) == predicted).all()
     agree = (expected["float"] == expected["fixed"]).mean()
     assert 0.7 < agree < 1, "the two networks are close, but not the same"
@@ -125,7 +126,7 @@ def test_gradients_have_a_width(data):
         gradients = []
         for width in (0.25, 2.0):
             point = torch.from_numpy(codes.astype(np.float64)).requires_grad_(True)
-            scores = classifier.scores(point, width)
+            scores = classifier.under(Surrogate(width=width)).scores(point)
             gradients.append(torch.autograd.grad(scores[:, 0].sum(), point)[0])
         assert gradients[0].abs().sum() > 0
         assert not torch.allclose(gradients[0], gradients[1])
