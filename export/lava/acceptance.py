@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError
 from neurodeploy.findings import Finding
-from neurodeploy.network.connections import ALWAYS_ON, INPUT
+from neurodeploy.network.connections import INPUT
 from neurodeploy.network.fixed import (
     WEIGHT_RANGE,
     ConvLayout,
@@ -62,7 +62,6 @@ def check_faithful(net: FixedPointNetwork, *, lava_quirks: bool = False) -> tupl
         found += _check_population(population)
     for synapse in net.synapses:
         found += _check_synapse(net, synapse)
-    found += _check_connected(net)
     if not lava_quirks:
         said = {finding.where for finding in found}
         found += [finding for finding in check_legality(net) if finding.where not in said]
@@ -183,28 +182,3 @@ def _check_delayed_sum(
 def _largest_payload(net: FixedPointNetwork, synapse: FixedSynapse) -> int:
     graded = synapse.message_bits > 0 and synapse.source == INPUT
     return net.encoder.max_code if graded else 1
-
-
-def _check_connected(net: FixedPointNetwork) -> Iterator[Finding]:
-    """Lava runs only what hangs together with the first population; the input ties too."""
-    neighbours: dict[str, set[str]] = {p.name: set() for p in net.populations}
-    neighbours[INPUT] = set()
-    lines: dict[int, str] = {}
-    for synapse in net.synapses:
-        source = synapse.source
-        if source == ALWAYS_ON:
-            # Layers of one latency share a line.
-            latency = net.population(synapse.target).latency
-            source = lines.setdefault(latency, synapse.target)
-        neighbours[source].add(synapse.target)
-        neighbours[synapse.target].add(source)
-    first = net.populations[0].name
-    reached, open_ends = {first}, [first]
-    while open_ends:
-        new = neighbours[open_ends.pop()] - reached
-        reached |= new
-        open_ends += new
-    for population in net.populations:
-        if population.name not in reached:
-            what = f"is not connected to population {first}; Lava runs only what is connected"
-            yield _error(f"population {population.name}", what, "connect it or remove it")

@@ -12,8 +12,8 @@ from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.io.source import RingBuffer
 
-from neurodeploy.errors import InputError
 from neurodeploy.export.lava_processes.layer_recorder import LayerRecorder
+from neurodeploy.export.lava_worker.connected_parts import connected_parts
 from neurodeploy.export.lava_worker.neurons import StartValues, make_neurons
 from neurodeploy.export.lava_worker.synapses import connect
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
@@ -65,6 +65,7 @@ class LavaNetwork:
         for synapse in net.synapses:
             source = self._source(synapse, net, codes, steps)
             self._keep(connect(synapse, source, self._neurons[synapse.target]))
+        self._tie(connected_parts(net))
         for index, population in enumerate(net.populations):
             quantities = tuple(recording.quantities.get(population.name, ()))
             if quantities:
@@ -101,6 +102,21 @@ class LavaNetwork:
             self._sources[key] = RingBuffer(data=data.reshape(data.shape[0], -1))
         return self._sources[key]
 
+    def _tie(self, parts: Sequence[Sequence[str]]) -> None:
+        """Join parts that do not hang together, with weights of zero from a line that is silent.
+
+        A network falls apart where all weights between two layers are zero. Lava would leave out
+        all but one part, without a word.
+        """
+        if len(parts) == 1:
+            return
+        silent = RingBuffer(data=np.zeros((1, 1), np.int32))
+        for name, *_ in parts:
+            neurons = self._neurons[name]
+            weight = np.zeros((math.prod(neurons.a_in.shape), 1), np.int32)
+            tie = FixedSynapse(f"tie->{name}", ALWAYS_ON, name, weight, 0, "excitatory")
+            self._keep(connect(tie, silent, neurons))
+
     def _record(
         self,
         population: FixedPopulation,
@@ -129,12 +145,6 @@ class LavaNetwork:
     def build(self) -> None:
         """Compile and start Lava's operating-system processes."""
         self._entry.create_runtime(run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-        left_out = [name for name, p in self._neurons.items() if p.runtime is None]
-        if left_out:
-            raise InputError(
-                f"network: populations {left_out} are not connected to the rest; Lava runs only "
-                "what is connected. Remove them or connect them"
-            )
 
     def step(self, steps: int) -> None:
         """Run ``steps`` steps of the present sample."""

@@ -6,7 +6,6 @@ from oracles.random_nir import write_random_nir
 
 from neurodeploy.errors import RangeError
 from neurodeploy.export.lava import LavaRun, run_lava_batch
-from neurodeploy.export.lava.acceptance import check_faithful
 from neurodeploy.export.lava.verify import compare
 from neurodeploy.pipeline.model import load_model, quantized
 from neurodeploy.simulate import run_fixed
@@ -22,8 +21,6 @@ def check(tmp_path, seeds):
             net = quantized(model, "loihi2").require_fixed()
         except RangeError:
             continue
-        if any("is not connected" in finding.what for finding in check_faithful(net)):
-            continue  # all weights of a layer are zero: Lava refuses it by name
         codes = np.random.default_rng(seed).integers(0, net.encoder.max_code + 1, (2, net.n_input))
         timing = ("aligned", "lava")[seed % 2]
         runs.append(LavaRun(net, codes, timing=timing))
