@@ -5,7 +5,7 @@ States are whole numbers in float64, which holds every product of the rules exac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,9 @@ from neurodeploy.simulate.surrogate import surrogate_slope
 from neurodeploy.simulate.torch_synapses import Part, TorchSlot, either, wrap_32
 
 Tensor = torch.Tensor
+
+#: Called with a population, a step (from 0) and the spikes [B, N] that it fired there.
+Transmit = Callable[[str, int, Tensor], Tensor]
 
 _ALIGN, _DECAY = float(2**ALIGN_BITS), float(2**DECAY_BITS)
 
@@ -115,8 +118,18 @@ class TorchComponent:
         self.inputs = {name: ready(component.inputs, name) for name in self.names}
         self.loops = {name: ready(component.loops, name) for name in self.names}
 
-    def forward(self, sent: Mapping[str, Tensor], batch: int, steps: int) -> dict[str, TorchTrace]:
-        """Run all steps; ``sent`` holds [T or 1, B, n], one row where it never changes."""
+    def forward(
+        self,
+        sent: Mapping[str, Tensor],
+        batch: int,
+        steps: int,
+        transmit: Transmit | None = None,
+    ) -> dict[str, TorchTrace]:
+        """Run all steps; ``sent`` holds [T or 1, B, n], one row where it never changes.
+
+        ``transmit`` returns what leaves a population of the spikes that it fired: its own reset is
+        that of a neuron that fired, all else (loops, traces) has what left.
+        """
         neurons = {r.name: _Neurons(r, batch, steps, self._device) for r in self.rules}
         parts = {
             name: [(slot, slot.part(sent[slot.slot.source])) for slot in slots]
@@ -134,7 +147,9 @@ class TorchComponent:
                     if t - slot.slot.delay >= 0:
                         arriving.append((slot, slot.part(past[t - slot.slot.delay])))
                 nothing = torch.zeros(batch, rule.size, dtype=torch.float64, device=self._device)
-                neurons[rule.name].step(t, *_sum(arriving, nothing))
+                fired = neurons[rule.name].step(t, *_sum(arriving, nothing))
+                if transmit is not None:
+                    neurons[rule.name].trace.spikes[t] = transmit(rule.name, t, fired)
         return {name: n.trace for name, n in neurons.items()}
 
     def backward(
