@@ -1,9 +1,12 @@
 """Perturbations and attacks on any differentiable classifier, on its integer code grid."""
 
+from neurodeploy.attacks.apgd import APGD
 from neurodeploy.attacks.attack import Attack, AttackOutcome
 from neurodeploy.attacks.ball import Ball, Norm
+from neurodeploy.attacks.bernoulli_code import BernoulliCode
 from neurodeploy.attacks.catalogue import perturbation
 from neurodeploy.attacks.classifier import Classifier
+from neurodeploy.attacks.eot import Expectation, StochasticClassifier
 from neurodeploy.attacks.fgsm import FGSM, RandomFGSM
 from neurodeploy.attacks.gradient import Loss, LossGradient, loss_gradient
 from neurodeploy.attacks.noise import GaussianNoise
@@ -12,12 +15,15 @@ from neurodeploy.attacks.pgd import PGD
 from neurodeploy.attacks.randomness import SampleRandom
 
 __all__ = [
+    "APGD",
     "FGSM",
     "PGD",
     "Attack",
     "AttackOutcome",
     "Ball",
+    "BernoulliCode",
     "Classifier",
+    "Expectation",
     "GaussianNoise",
     "Loss",
     "LossGradient",
@@ -25,6 +31,7 @@ __all__ = [
     "Perturbation",
     "RandomFGSM",
     "SampleRandom",
+    "StochasticClassifier",
     "loss_gradient",
     "perturbation",
 ]
