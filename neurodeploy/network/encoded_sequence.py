@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.network.encoding import ConstantEncoder
 
+#: Values decoded at a time: up to 36 bytes each.
+_PIECE_VALUES = 2**15
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedSequence:
     """Codes of ``values`` [T, B, ...] (an h5py dataset or an array, in input units).
 
     Indexing with slices of steps and samples reads and encodes that block alone: uint16
-    [t, b, n], nearest code, half to even, clipped to the encoder's range.
+    [t, b, n], nearest code, half to even, clipped to the encoder's range. It is decoded in pieces
+    of about a megabyte (a file's own chunks are kept whole), so little stands beside the codes.
     """
 
     values: Any
@@ -54,8 +58,29 @@ class EncodedSequence:
         InputError
             If it holds NaN or infinity.
         """
-        block = np.asarray(self.values[where])
+        (t, end, _), (first, last, _) = (
+            part.indices(size) for part, size in zip(where, self.shape, strict=False)
+        )
+        codes = np.empty((max(0, end - t), max(0, last - first), self.shape[2]), np.uint16)
+        samples = max(1, min(last - first, _PIECE_VALUES // self.shape[2]))
+        steps = self._whole_chunks(max(1, _PIECE_VALUES // (samples * self.shape[2])))
+        for at in range(t - t % steps, end, steps):
+            rows = slice(max(at, t), min(at + steps, end))
+            for column in range(first, last, samples):
+                columns = slice(column, min(column + samples, last))
+                encoded = self._encoded(rows, columns)
+                codes[rows.start - t : rows.stop - t, column - first : columns.stop - first] = (
+                    encoded
+                )
+        return codes
+
+    def _whole_chunks(self, steps: int) -> int:
+        """Round up so that no stored chunk (which a file may compress) is read twice."""
+        stored = getattr(self.values, "chunks", None) or (1,)
+        return -(-steps // stored[0]) * int(stored[0])
+
+    def _encoded(self, rows: slice, columns: slice) -> NDArray[np.int32]:
+        block = np.asarray(self.values[rows, columns])
         if block.dtype.kind == "f" and not np.isfinite(block).all():
             raise InputError("x: contains NaN or infinity; clean the data first")
-        codes = self.encoder.encode(block.reshape(*block.shape[:2], -1))
-        return codes.astype(np.uint16)
+        return self.encoder.encode(block.reshape(*block.shape[:2], self.shape[2]))
