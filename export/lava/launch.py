@@ -138,7 +138,7 @@ class Worker:
     def show_stacks(self) -> None:
         """Have its processes write where they are to the log."""
         if self._process is not None:
-            show_stacks(self._process.pid, WORKER)
+            show_stacks(self._process.pid, WORKER, self._log)
 
     def end(self) -> None:
         """End the whole group and wait for the worker itself."""
@@ -217,7 +217,6 @@ def _wait(
                 )
             if why or (code is not None and code < 0):
                 worker.show_stacks()
-                time.sleep(0.5)
             if code is not None or why:
                 results[number] = worker.outcome(code, why)
         done = sum(worker.done for worker in workers)

@@ -18,6 +18,10 @@ _PROC = Path("/proc")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the C library keeps it, not a file of ours
 _TERM_S = 3.0
 _KILL_S = 5.0
+#: For all stacks, and for those of one process; a log that is quiet for so long is complete.
+_STACKS_S = 10.0
+_STACK_S = 1.0
+_QUIET_S = 0.1
 
 
 def members(group: int) -> tuple[int, ...]:
@@ -45,16 +49,31 @@ def shared_memory_of(pids: Iterable[int]) -> frozenset[Path]:
     return frozenset(objects)
 
 
-def show_stacks(group: int, command: str) -> None:
-    """Ask the processes of ``group`` whose command line holds ``command`` for their stacks.
+def show_stacks(group: int, command: str, log: Path) -> None:
+    """Have the processes of ``group`` whose command line holds ``command`` write their stacks.
 
-    They have installed a handler for SIGUSR1 that prints them; others would die of that signal.
+    They have installed a handler for SIGUSR1 that writes to ``log``; others would die of that
+    signal. Each is asked when the one before it has finished: the handler writes in small pieces,
+    and those of several processes would mix. One that is stopped says nothing and is not waited
+    for.
     """
+    limit = time.monotonic() + _STACKS_S
     for pid in members(group):
         with suppress(OSError):
             line = _PROC.joinpath(str(pid), "cmdline").read_bytes()
             if command.encode() in line:
+                before = log.stat().st_size
                 os.kill(pid, signal.SIGUSR1)
+                _wait_for_answer(log, before, min(limit, time.monotonic() + _STACK_S))
+
+
+def _wait_for_answer(log: Path, before: int, limit: float) -> None:
+    """Wait until ``log`` holds more than ``before`` bytes and grows no more."""
+    size, now = before, -1
+    while (now == before or now != size) and time.monotonic() < limit:
+        size = now
+        time.sleep(_QUIET_S)
+        now = log.stat().st_size
 
 
 def end_group(group: int) -> None:

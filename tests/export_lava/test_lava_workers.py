@@ -1,9 +1,6 @@
 """Whole data sets: several workers, progress, and limits that follow from measured steps."""
 
 import os
-import signal
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +8,9 @@ import pytest
 from oracles.literal_fixed import run_aligned
 from oracles.random_topologies import random_case
 
-from neurodeploy.errors import LavaError
 from neurodeploy.export.lava import LavaRun, launch, run_lava, run_lava_batch, verify_against
 from neurodeploy.export.lava.launch import Limits, Worker
 from neurodeploy.export.lava.prepared_run import share_out
-from neurodeploy.export.lava.process_group import members
 from neurodeploy.export.lava.run import _prepare
 from neurodeploy.simulate import run_fixed
 
@@ -111,71 +106,3 @@ class TestOnLava:
 
     def test_no_run_is_no_work(self):
         assert run_lava_batch([]) == []
-
-    def test_one_failing_worker_ends_the_others(self, case, tmp_path):
-        net, codes = case
-        group = []
-
-        def kill_one(done, total):
-            if not group:
-                group.append(worker_groups()[0])
-                os.kill(group[0], signal.SIGKILL)
-
-        begun = time.monotonic()
-        with pytest.raises(LavaError, match="killed by signal 9"):
-            run_lava(net, codes, steps=600, workers=2, progress=kill_one)
-        assert time.monotonic() - begun < 60
-        assert worker_groups() == []
-
-    def test_a_hang_is_found_without_a_limit_of_the_caller(self, case, monkeypatch):
-        net, codes = case
-        monkeypatch.setattr(launch.Limits.__init__, "__defaults__", (None, 60.0, 3.0, 4.0))
-        errors = []
-
-        def run():
-            try:
-                run_lava(net, codes[..., :1, :], steps=100_000)
-            except LavaError as error:
-                errors.append(str(error))
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        limit = time.monotonic() + 60
-        stopped = None
-        while stopped is None:
-            assert time.monotonic() < limit
-            time.sleep(0.2)
-            for group in worker_groups():
-                others = [pid for pid in members(group) if pid != group]
-                if len(others) >= 5 and recording_began():
-                    stopped = max(others)
-                    os.kill(stopped, signal.SIGSTOP)
-        thread.join(timeout=120)
-        assert not thread.is_alive()
-        assert "made no step for" in errors[0]
-        assert worker_groups() == []
-
-
-def worker_groups():
-    """Return the process groups of workers that this process has started."""
-    groups = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            ppid = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            line = (entry / "cmdline").read_bytes()
-        except (OSError, ValueError, IndexError):
-            continue
-        if ppid == os.getpid() and b"neurodeploy.export.lava_worker" in line:
-            groups.append(int(entry.name))
-    return groups
-
-
-def recording_began():
-    """Whether the newest worker of this process has recorded something."""
-    for group in worker_groups():
-        try:
-            folder = Path(os.readlink(f"/proc/{group}/cwd"))
-        except OSError:
-            continue
-        return any(folder.glob("run0-0/*-spikes.npy"))
-    return False
