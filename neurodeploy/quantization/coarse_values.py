@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurodeploy.findings import Finding
 from neurodeploy.network import V_THRESHOLD_MAX, FixedPopulation, Population
@@ -12,30 +13,49 @@ from neurodeploy.quantization.rounding import RoundedWeight
 
 #: Relative rounding error of a threshold or of a neuron's weights that gets a finding.
 _COARSE = 0.25
+#: Errors are told up to so many times what they stand beside.
+_MOST = 1000
+_AT_ZERO = ", whose integer threshold is 0,"
 
 
 def coarse_rows(population: Population, incoming: Incoming, stored: RoundedWeight) -> list[Finding]:
     """Warn of neurons whose weights are badly rounded beside their own threshold.
 
     A neuron counts if the rounding errors of its weights, added as independent ones at the largest
-    payload, exceed a quarter of its distance from v_reset to v_threshold.
+    payload, exceed a quarter of its distance from v_reset to v_threshold; where that is 0, a
+    quarter of its weights, added alike: then the sign of what arrives decides.
     """
     error = np.ldexp(stored.mantissa.astype(np.float64), -stored.exponent) - incoming.values
     distance = threshold_distance(population)
     size = incoming.payload * np.sqrt(incoming.row_sums(error**2))
-    # Beyond a thousand thresholds (or beside none at all) how many is of no interest.
-    share = size / np.maximum(distance, np.maximum(size / 1000, 2.0**-1000))
-    coarse = np.flatnonzero(share > _COARSE)
+    whole = incoming.payload * np.sqrt(incoming.row_sums(incoming.values**2))
+    beside = np.where(distance > 0, distance, whole)
+    # Beyond the limit how many times is of no interest. A row of zeros has no error.
+    share = size / np.maximum(beside, np.maximum(size / _MOST, 2.0**-1000))
+    where = f"synapse {incoming.synapse.name}"
+    return [
+        *_coarse(where, share, distance > 0, "their threshold", "thresholds"),
+        *_coarse(where, share, distance == 0, "their own size", "times its size", _AT_ZERO),
+    ]
+
+
+def _coarse(
+    where: str, share: NDArray[np.float64], group: NDArray[np.bool_], what: str, unit: str,
+    which: str = "",
+) -> list[Finding]:  # fmt: skip
+    """Return a warning of the coarse neurons of a group, if there are any."""
+    coarse = np.flatnonzero(group & (share > _COARSE))
     if not coarse.size:
         return []
-    worst = int(share.argmax())
+    worst = int(coarse[share[coarse].argmax()])
+    times = f"{_MOST} or more" if share[worst] >= _MOST else f"{share[worst]:.3g}"
     text = (
-        f"the weights of {coarse.size} of {len(share)} neurons are rounded by more than "
-        f"{_COARSE:.0%} of their threshold (worst: neuron {worst}, {share[worst]:.3g} thresholds)"
+        f"the weights of {coarse.size} of {len(share)} neurons{which} are rounded by more than "
+        f"{_COARSE:.0%} of {what} (worst: neuron {worst}, {times} {unit})"
     )
     remedy = "use more weight bits, or scale each neuron's r, weights and threshold to one size"
     found = {"neurons": int(coarse.size), "worst": worst, "share": float(share[worst])}
-    return [Finding("warning", f"synapse {incoming.synapse.name}", text, remedy, found)]
+    return [Finding("warning", where, text, remedy, found)]
 
 
 def coarse_thresholds(population: Population, fixed: FixedPopulation, p: int) -> list[Finding]:
