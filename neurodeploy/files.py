@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError
+
+
+@contextmanager
+def made_folder(folder: str | Path) -> Iterator[Path]:
+    """Make ``folder`` and its parents; an exception takes away those made here, if still empty.
+
+    Raises
+    ------
+    InputError
+        If something else has that name, or it cannot be made.
+    """
+    folder = Path(folder)
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror}") from error
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # not empty: what is there has been asked for
+            for path in absent:
+                path.rmdir()
+        raise
+
+
+@contextmanager
+def filled_folder(folder: str | Path) -> Iterator[Path]:
+    """Give an empty folder beside ``folder``; its files move there when the block ends well.
+
+    An exception leaves neither files nor folders behind, and whatever ``folder`` held before.
+    """
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target}: cannot be made: it is a file; give the name of a folder")
+    parent = target.absolute().parent
+    with made_folder(parent):
+        try:
+            # The name inside is the one that the files may mention.
+            temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{target.name}."))
+        except OSError as error:
+            raise InputError(f"{target}: cannot be made: {error.strerror}") from error
+        try:
+            inside = temporary / target.absolute().name
+            inside.mkdir()
+            yield inside
+            target.mkdir(exist_ok=True)
+            for path in sorted(inside.iterdir()):
+                os.replace(path, target / path.name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -27,24 +79,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     if target.is_dir():
         raise InputError(f"{target}: is a folder; give the name of a file to write")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name}.", suffix=f".part{target.suffix}"
-        )
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written: {error.strerror}") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp makes files private to the user; outputs follow the user's umask instead.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with made_folder(target.parent):
+        try:
+            handle, name = tempfile.mkstemp(
+                dir=target.parent, prefix=f".{target.name}.", suffix=f".part{target.suffix}"
+            )
+        except OSError as error:
+            raise InputError(f"{target}: cannot be written: {error.strerror}") from error
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            # mkstemp makes files private to the user; outputs follow the user's umask instead.
+            mask = os.umask(0)
+            os.umask(mask)
+            temporary.chmod(0o666 & ~mask)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -63,9 +63,7 @@ def deploy_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``deploy``."""
     parser.add_argument("model", help="NIR file")
     parser.add_argument("--data", required=True, help="test data (.npz or .h5: images, y)")
-    parser.add_argument(
-        "--calibration", help="data for ranges (images or x), e.g. for training"
-    )
+    parser.add_argument("--calibration", help="data for ranges (images or x), e.g. for training")
     parser.add_argument("--profile", required=True, help="chip: a name or a TOML file")
     parser.add_argument("--out", required=True, help="folder for the results")
     parser.add_argument(
@@ -165,7 +163,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train, export, and name the files."""
-    from neurodeploy.pipeline.deploy import make_folder
+    from neurodeploy.files import made_folder
     from neurodeploy.pipeline.training_run import require_norse, train_and_export
 
     require_norse()
@@ -176,9 +174,7 @@ def train(arguments: argparse.Namespace) -> int:
     if arguments.config is not None and arguments.seed == 0:
         overrides = arguments.overrides
     config = read_config(arguments.config, overrides)
-    folder = Path(arguments.out)
-    make_folder(folder)
-    with console.progress() as report:
+    with made_folder(arguments.out) as folder, console.progress() as report:
         trained = train_and_export(config, folder, resume=arguments.resume, progress=report)
     console.findings(trained.findings)
     console.document(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from neurodeploy.files import made_folder
 from neurodeploy.network import load_samples
-from neurodeploy.pipeline.deploy import QUICK_SAMPLES, Outcome, make_folder
+from neurodeploy.pipeline.deploy import QUICK_SAMPLES, Outcome
 from neurodeploy.pipeline.deployment import Deployment, deploy_model
 from neurodeploy.pipeline.model import load_model
 from neurodeploy.pipeline.results import write_results
@@ -43,34 +44,33 @@ def demo(
     require_norse()
     from neurodeploy.training import demo_configs
 
-    folder = Path(out)
-    make_folder(folder)
     if quick_run:
         settings = quick(settings)
-    deployments: list[Deployment] = []
-    for name, config in demo_configs(settings.robustness.seed).items():
-        if quick_run:
-            optimizer = dataclasses.replace(config.optimizer, epochs=QUICK_EPOCHS)
-            config = dataclasses.replace(config, optimizer=optimizer)
-        kind = "-quick" if quick_run else ""
-        work = folder / "training" / f"{name}-seed{config.seed}{kind}"
-        trained = train_and_export(config, folder, work=work, resume=True, progress=progress)
-        deployments.append(_deploy(trained, settings, folder, quick_run, progress))
-    # Data and splits are the same for all three.
-    test, calibration = load_samples(trained.data["test"]), load_samples(trained.data["train"])
-    report = write_results(
-        folder,
-        deployments,
-        settings,
-        title="Three networks on scikit-learn's handwritten digits",
-        command=command,
-        data_name="scikit-learn digits (1797 images, 8 x 8), 60/20/20 stratified",
-        test=test.first(QUICK_SAMPLES) if quick_run else test,
-        calibration=calibration,
-        n_train=len(calibration),
-        quick=quick_run,
-    )
-    return Outcome(folder, report, tuple(deployments))
+    with made_folder(out) as folder:
+        deployments: list[Deployment] = []
+        for name, config in demo_configs(settings.robustness.seed).items():
+            if quick_run:
+                optimizer = dataclasses.replace(config.optimizer, epochs=QUICK_EPOCHS)
+                config = dataclasses.replace(config, optimizer=optimizer)
+            kind = "-quick" if quick_run else ""
+            work = folder / "training" / f"{name}-seed{config.seed}{kind}"
+            trained = train_and_export(config, folder, work=work, resume=True, progress=progress)
+            deployments.append(_deploy(trained, settings, folder, quick_run, progress))
+        # Data and splits are the same for all three.
+        test, calibration = load_samples(trained.data["test"]), load_samples(trained.data["train"])
+        report = write_results(
+            folder,
+            deployments,
+            settings,
+            title="Three networks on scikit-learn's handwritten digits",
+            command=command,
+            data_name="scikit-learn digits (1797 images, 8 x 8), 60/20/20 stratified",
+            test=test.first(QUICK_SAMPLES) if quick_run else test,
+            calibration=calibration,
+            n_train=len(calibration),
+            quick=quick_run,
+        )
+        return Outcome(folder, report, tuple(deployments))
 
 
 def _deploy(

@@ -6,10 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurodeploy import hardware_profiles
-from neurodeploy.errors import InputError
+from neurodeploy.files import filled_folder, made_folder
 from neurodeploy.network import Samples, Stimuli
-from neurodeploy.pipeline.data_checks import check_test_data
 from neurodeploy.pipeline.deployment import Deployment, deploy_model
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.results import write_results
@@ -75,7 +73,7 @@ def deploy(
         Images or sequences for ranges; none of them in ``test``.
     settings : DeploySettings
     out : path
-        Folder for the results; made if absent.
+        Folder for the results; nothing is written there before all of it is.
     command : str
         What the user typed, for the report.
     data_name : str
@@ -83,34 +81,28 @@ def deploy(
     quick_run : bool
         Fewer samples and radii; the results are marked.
     """
-    folder = Path(out)
     if quick_run:
         settings, test = quick(settings), test.first(QUICK_SAMPLES)
-    # Before the folder: a mistake in the data leaves nothing behind.
-    check_test_data(test, model.require_network(), settings.robustness)
-    hardware_profiles.load(settings.profile)
-    make_folder(folder)
-    deployment = deploy_model(model, test, calibration, settings, folder, progress=progress)
-    report = write_results(
-        folder,
-        [deployment],
-        settings,
-        title=f"Deployment of {model.name}",
-        command=command,
-        data_name=data_name,
-        test=test,
-        calibration=calibration,
-        quick=quick_run,
-    )
-    return Outcome(folder, report, (deployment,))
+    with filled_folder(out) as folder:
+        deployment = deploy_model(model, test, calibration, settings, folder, progress=progress)
+        report = write_results(
+            folder,
+            [deployment],
+            settings,
+            title=f"Deployment of {model.name}",
+            command=command,
+            data_name=data_name,
+            test=test,
+            calibration=calibration,
+            quick=quick_run,
+        )
+    return Outcome(Path(out), Path(out) / report.name, (deployment,))
 
 
 def make_folder(folder: Path) -> None:
     """Make ``folder``; InputError if something else has that name."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made: {error.strerror}") from error
+    with made_folder(folder):
+        return
 
 
 def with_seed(settings: DeploySettings, seed: int) -> DeploySettings:
