@@ -6,7 +6,13 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from neurodeploy.cli import chip_commands, judge_commands, model_commands, whole_commands
+from neurodeploy.cli import (
+    chip_commands,
+    explain_command,
+    judge_commands,
+    model_commands,
+    whole_commands,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,12 @@ COMMANDS: tuple[Command, ...] = (
         "run a NET.h5 on the simulator and on Lava: every u, v and spike must be equal",
         judge_commands.verify_arguments,
         judge_commands.verify,
+    ),
+    Command(
+        "explain",
+        "find the layer, neuron, step and rounding that changed one decision",
+        explain_command.explain_arguments,
+        explain_command.explain,
     ),
     Command(
         "robustness",

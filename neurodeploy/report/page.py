@@ -64,6 +64,21 @@ def write_report(directories: Sequence[str | Path], out: str | Path) -> None:
 
 def render(runs: Sequence[RunFolder]) -> str:
     """Return the page about ``runs`` as HTML."""
+    several = len(runs) > 1
+    return _html(
+        runs[0].title if not several else "Comparison of runs",
+        _subtitle(runs),
+        Section("Verdict", "verdict", verdict_blocks(runs)),
+        tuple(_part(run, index, several) for index, run in enumerate(runs)),
+    )
+
+
+def page_html(title: str, subtitle: str, first: Section, sections: tuple[Section, ...]) -> str:
+    """Return a page in the report's style: ``first`` on top, then contents and ``sections``."""
+    return _html(title, subtitle, first, (RunPart(title, "all", sections),))
+
+
+def _html(title: str, subtitle: str, first: Section, parts: tuple[RunPart, ...]) -> str:
     environment = Environment(
         loader=PackageLoader("neurodeploy.report", package_path=""),
         autoescape=True,
@@ -73,13 +88,12 @@ def render(runs: Sequence[RunFolder]) -> str:
         keep_trailing_newline=True,
     )
     style, script = _resource("page.css"), _resource("page.js")
-    several = len(runs) > 1
     return environment.get_template("page.html.j2").render(
-        title=runs[0].title if not several else "Comparison of runs",
-        subtitle=_subtitle(runs),
-        verdict=Section("Verdict", "verdict", verdict_blocks(runs)),
-        parts=tuple(_part(run, index, several) for index, run in enumerate(runs)),
-        several=several,
+        title=title,
+        subtitle=subtitle,
+        verdict=first,
+        parts=parts,
+        several=len(parts) > 1,
         style=Markup(style),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - a file of this package
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -1,0 +1,96 @@
+"""explain: words, document and page about one sample, clean or attacked."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from small_models import write_data, write_model
+
+from neurodeploy.cli import main
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain")
+    model = write_model(folder / "m.nir", seed=3)
+    data = write_data(folder / "data.npz", 1, n=60, model=model)
+    out = folder / "net.h5"
+    assert main(["quantize", str(model), "--profile", "loihi2", "--weight-bits", "3",
+                 "--out", str(out)]) == 0  # fmt: skip
+    return folder, out, data
+
+
+def document(capsys, *arguments):
+    assert main([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_every_decision_that_turns_is_explained(files, capsys):
+    folder, net, data = files
+    capsys.readouterr()
+    turned = 0
+    for sample in range(60):
+        found = document(capsys, "explain", net, "--input", data, "--sample", sample)
+        assert found["sample"] == sample
+        assert found["flipped"] == (found["decision_float"] != found["decision_fixed"])
+        if not found["flipped"]:
+            continue
+        turned += 1
+        culprit = found["culprit"]
+        total = sum(culprit["contributions"].values())
+        assert total == pytest.approx(culprit["margin_fixed"] - culprit["margin_float"])
+        page = folder / f"{sample}.html"
+        assert main(["explain", str(net), "--input", str(data), "--sample", str(sample),
+                     "--out", str(page)]) == 0  # fmt: skip
+        words = capsys.readouterr().out
+        assert f"class {found['decision_fixed']}" in words or "a tie" in words
+        html = page.read_text()
+        assert re.search(rf"{culprit['population']}, neuron {culprit['neuron']}", html)
+        assert "<svg" in html
+        assert "http" not in html.replace("http-equiv", "")
+    assert turned > 0
+
+
+def test_an_attacked_sample_is_explained_at_the_attacks_point(files, capsys):
+    _, net, data = files
+    capsys.readouterr()
+    clean = document(capsys, "explain", net, "--input", data, "--sample", 4)
+    attacked = document(
+        capsys, "explain", net, "--input", data, "--sample", 4, "--attack", "pgd20",
+        "--radius", 60,
+    )  # fmt: skip
+    assert attacked["decision_fixed"] != clean["decision_fixed"]
+    assert (attacked["attack"], attacked["radius_codes"]) == ("pgd20", 60)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--sample", "60"], "has 60 samples, 0..59"),
+        (["--attack", "pgd20"], "go together"),
+        (["--attack", "nothing", "--radius", "3"], "does not exist"),
+        (["--attack", "pgd20", "--radius", "999"], "1..255"),
+        (["--out", "x.svg"], "end it in .html"),
+    ],
+)
+def test_wrong_requests_are_one_line(files, capsys, extra, message):
+    _, net, data = files
+    capsys.readouterr()
+    assert main(["explain", str(net), "--input", str(data), *extra]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error:")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_sequence_is_explained_step_by_step(files, capsys):
+    folder, net, _ = files
+    x = np.random.default_rng(0).random((9, 3, 16))
+    np.savez(folder / "x.npz", x=x)
+    found = document(capsys, "explain", net, "--input", folder / "x.npz", "--sample", 2)
+    assert found["label"] is None
+    if "culprit" in found:
+        assert len(found["culprit"]["trace"]["membrane_float"]) == 9
+    assert main(["explain", str(net), "--input", str(folder / "x.npz"), "--attack", "pgd20",
+                 "--radius", "3"]) == 2  # fmt: skip
