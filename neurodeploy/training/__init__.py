@@ -12,7 +12,7 @@ from neurodeploy.training.config import (
     recipe,
 )
 from neurodeploy.training.config_file import config_from_dict, read_config
-from neurodeploy.training.data import Splits, load_digits
+from neurodeploy.training.data import Splits, load_digits, load_digits_fold
 from neurodeploy.training.trainer import EpochRecord, TrainingResult, accuracy, train
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "config_from_dict",
     "demo_configs",
     "load_digits",
+    "load_digits_fold",
     "load_model",
     "read_config",
     "recipe",

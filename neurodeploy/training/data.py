@@ -59,6 +59,62 @@ def load_digits(seed: int, *, bits: int = 8) -> Splits:
     ------
     ``sklearn.datasets.load_digits``: optical recognition of handwritten digits, UCI, 8x8 pixels.
     """
+    images, labels, encoder = _bundled(seed, bits)
+    generator = np.random.default_rng(seed)
+    order = np.arange(labels.size)
+    rest, test = _stratified(order, labels, N_TEST, generator)
+    train, validation = _stratified(rest, labels, N_VALIDATION, generator)
+    parts = [Samples(images[index], labels[index]) for index in (train, validation, test)]
+    return Splits(parts[0], parts[1], parts[2], encoder)
+
+
+def load_digits_fold(
+    fold: int, folds: int = 5, *, seed: int = 0, bits: int = 8
+) -> tuple[Splits, NDArray[np.int64]]:
+    """Return one fold of the bundled digits as the test split, and which images it holds.
+
+    The folds of one ``seed`` are stratified by class and together hold each of the 1797 images
+    once. A sixth of the other images, stratified, is the validation split.
+
+    Parameters
+    ----------
+    fold, folds : int
+        Which of how many, from 0.
+    seed : int
+        Decides which image is in which fold.
+    bits : int
+        Width of an input code.
+
+    Raises
+    ------
+    InputError
+        If there is no such fold, or a class has fewer images than there are folds.
+    """
+    images, labels, encoder = _bundled(seed, bits)
+    smallest = int(np.bincount(labels).min())
+    if not (2 <= folds <= smallest and 0 <= fold < folds):
+        raise InputError(
+            f"fold {fold} of {folds}: give 2 to {smallest} folds (the smallest class has "
+            f"{smallest} images) and a fold from 0 on"
+        )
+    generator = np.random.default_rng([seed, folds])
+    dealt = np.zeros(labels.size, dtype=np.int64)
+    first = 0
+    for label in range(int(labels.max()) + 1):
+        own = generator.permutation(np.flatnonzero(labels == label))
+        # Dealt out in turn; where one class ends the next begins, so that folds stay equal.
+        dealt[own] = (first + np.arange(own.size)) % folds
+        first += own.size
+    test, rest = np.flatnonzero(dealt == fold), np.flatnonzero(dealt != fold)
+    train, validation = _stratified(rest, labels, rest.size // 6, generator)
+    parts = [Samples(images[index], labels[index]) for index in (train, validation, test)]
+    return Splits(parts[0], parts[1], parts[2], encoder), test
+
+
+def _bundled(
+    seed: int, bits: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], ConstantEncoder]:
+    """Return the images on the grid of codes, their labels, and the encoder of that grid."""
     from sklearn.datasets import load_digits as load_bundled
 
     if seed < 0:
@@ -66,13 +122,7 @@ def load_digits(seed: int, *, bits: int = 8) -> Splits:
     encoder = ConstantEncoder(0.0, 1.0, bits)
     bundled: Any = load_bundled()
     images = encoder.decode(encoder.encode(bundled.data / _PIXEL_MAX))
-    labels = bundled.target.astype(np.int64)
-    generator = np.random.default_rng(seed)
-    order = np.arange(labels.size)
-    rest, test = _stratified(order, labels, N_TEST, generator)
-    train, validation = _stratified(rest, labels, N_VALIDATION, generator)
-    parts = [Samples(images[index], labels[index]) for index in (train, validation, test)]
-    return Splits(parts[0], parts[1], parts[2], encoder)
+    return images, bundled.target.astype(np.int64), encoder
 
 
 def _stratified(

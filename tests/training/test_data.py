@@ -4,7 +4,7 @@ from sklearn.datasets import load_digits as bundled_digits
 
 from neurodeploy.errors import InputError
 from neurodeploy.network.samples import load_samples
-from neurodeploy.training import load_digits
+from neurodeploy.training import load_digits, load_digits_fold
 
 
 def rows(samples):
@@ -59,3 +59,32 @@ def test_splits_are_saved(tmp_path):
 def test_negative_seed_is_refused():
     with pytest.raises(InputError, match="seed -1"):
         load_digits(-1)
+
+
+def test_folds_hold_every_image_once_and_share_no_sample():
+    held = []
+    for fold in range(5):
+        splits, index = load_digits_fold(fold)
+        assert np.array_equal(splits.test.labels, bundled_digits().target[index])
+        assert abs(len(splits.test) - 1797 / 5) < 1
+        counts = np.bincount(splits.test.labels)
+        assert counts.max() - counts.min() <= 3
+        seen = {image.tobytes() for image in splits.test.images}
+        for other in (splits.train, splits.validation):
+            assert not seen & {image.tobytes() for image in other.images}
+        assert len(splits.train) + len(splits.validation) + len(splits.test) == 1797
+        held.append(index)
+    assert np.array_equal(np.sort(np.concatenate(held)), np.arange(1797))
+
+
+def test_folds_depend_on_their_seed_alone():
+    a, b, other = load_digits_fold(2), load_digits_fold(2), load_digits_fold(2, seed=1)
+    assert np.array_equal(a[1], b[1])
+    assert np.array_equal(a[0].train.images, b[0].train.images)
+    assert not np.array_equal(a[1], other[1])
+
+
+@pytest.mark.parametrize(("fold", "folds"), [(5, 5), (-1, 5), (0, 1), (0, 400)])
+def test_no_such_fold(fold, folds):
+    with pytest.raises(InputError, match="2 to 174 folds"):
+        load_digits_fold(fold, folds)
