@@ -14,15 +14,15 @@ if TYPE_CHECKING:
         certify,
         certify_inputs,
     )
-    from neurodeploy.robustness.certificates.input_bounds import InputBounds, ball, input_bounds
+    from neurodeploy.robustness.certificates.inputs import InputBounds, ball, input_bounds
 
 _HOME = {
     "Certificate": "certificate",
-    "InputBounds": "input_bounds",
-    "ball": "input_bounds",
+    "InputBounds": "inputs",
+    "ball": "inputs",
     "certify": "certificate",
     "certify_inputs": "certificate",
-    "input_bounds": "input_bounds",
+    "input_bounds": "inputs",
 }
 
 __all__ = ["Certificate", "InputBounds", "ball", "certify", "certify_inputs", "input_bounds"]

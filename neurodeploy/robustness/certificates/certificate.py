@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError, RangeError, ShapeError
 from neurodeploy.network import FixedPointNetwork
-from neurodeploy.robustness.certificates.input_bounds import InputBounds, ball
+from neurodeploy.robustness.certificates.inputs import InputBounds, ball
 from neurodeploy.robustness.certificates.interval_run import run_intervals
 from neurodeploy.robustness.certificates.intervals import Flags, Integers
 from neurodeploy.robustness.certificates.readout_margins import margins

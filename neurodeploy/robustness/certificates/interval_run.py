@@ -9,7 +9,7 @@ import numpy as np
 from neurodeploy.network import ALWAYS_ON, INPUT, FixedPointNetwork
 from neurodeploy.network.defined_rules import require_defined
 from neurodeploy.robustness.certificates import intervals, neuron_bounds
-from neurodeploy.robustness.certificates.input_bounds import InputBounds
+from neurodeploy.robustness.certificates.inputs import InputBounds
 from neurodeploy.robustness.certificates.intervals import Flags, Interval
 from neurodeploy.robustness.certificates.neuron_bounds import NeuronBounds, StepBounds
 from neurodeploy.robustness.certificates.run_bounds import (

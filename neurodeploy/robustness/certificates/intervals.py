@@ -105,6 +105,11 @@ def clip(x: Interval) -> tuple[Interval, Flags]:
     return clipped, (clipped.lo != x.lo) | (clipped.hi != x.hi)
 
 
+def exceeds(x: Interval, threshold: Integers) -> tuple[Flags, Flags]:
+    """Return where ``x > threshold`` (strict) surely holds, and where it may."""
+    return x.lo > threshold, x.hi > threshold
+
+
 def wrap32(x: Interval) -> tuple[Interval, Flags]:
     """Return ``x`` reduced to an int32, and where that may change it."""
     return _wrap(x, _HALF_32, _PERIOD_32)

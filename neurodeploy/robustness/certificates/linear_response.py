@@ -17,6 +17,7 @@ import numpy as np
 
 from neurodeploy.network import ALIGN_BITS, DECAY_BITS, FixedPopulation
 from neurodeploy.robustness.certificates.intervals import Integers
+from neurodeploy.robustness.certificates.neuron_bounds import gain_at
 from neurodeploy.robustness.certificates.trains import Reals
 
 _KEEP_ALL = 1 << DECAY_BITS
@@ -61,8 +62,7 @@ def response(p: FixedPopulation, neurons: Integers, t: int, steps: int) -> Respo
     start[0] = left[-1] * (keep / _KEEP_ALL) * p.v_init[neurons]
     weights = np.zeros((t, steps))
     if p.kind == "dlif":
-        assert p.gain is not None  # noqa: S101  (a dlif has one)
-        gain = p.gain[np.minimum(np.arange(t), p.gain.size - 1)] / 2.0**p.gain_shift
+        gain = np.array([gain_at(p, s) for s in range(1, t + 1)]) / 2.0**p.gain_shift
         weights[:, :t] = added * gain * _ALIGN
         parts = [start, weights.sum(axis=1)[:, None] * p.bias[neurons]]
         floor = total * _ALIGN * (1 - 2.0**-p.gain_shift)

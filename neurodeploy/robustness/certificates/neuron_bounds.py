@@ -87,14 +87,18 @@ def _lif_membrane(
     return u, full, left | wrapped
 
 
+def gain_at(p: FixedPopulation, t: int) -> int:
+    """Return the mantissa of a dlif's gain at its step ``t``: after the last entry, the last."""
+    assert p.gain is not None  # noqa: S101  (a dlif has one)
+    return int(p.gain[min(t, p.gain.size) - 1])
+
+
 def _dlif_membrane(
     p: FixedPopulation, v: Interval, a: Interval, t: int, cells: slice | Integers
 ) -> tuple[Interval, Flags]:
     """Return v before its clip, and where the input counts as a wrap."""
-    assert p.gain is not None  # noqa: S101  (a dlif has one)
-    gain = int(p.gain[min(t, p.gain.size) - 1])
     driven = intervals.offset(a, p.bias[cells].astype(np.int64))
-    x = intervals.shift(intervals.scale(driven, gain), -p.gain_shift)
+    x = intervals.shift(intervals.scale(driven, gain_at(p, t)), -p.gain_shift)
     kept = intervals.decay(v, 4096 - p.decay_v[cells].astype(np.int64))
     wraps = (x.hi >= _X_LIMIT) | (x.lo <= -_X_LIMIT)
     return intervals.add(kept, intervals.shift(x, ALIGN_BITS)), wraps
@@ -109,9 +113,9 @@ def _fire(
     may_be_free = state.wait.lo <= 0
     may_be_held = state.wait.hi > 0
     clamps &= may_be_free
-    may_fire = may_be_free & (free_v.hi > threshold)
-    must_fire = ~may_be_held & (free_v.lo > threshold)
-    may_rest = may_be_free & (free_v.lo <= threshold)
+    above, may_be_above = intervals.exceeds(free_v, threshold)
+    may_fire, must_fire = may_be_free & may_be_above, ~may_be_held & above
+    may_rest = may_be_free & ~above
     v_pre = _hull((may_be_free, free_v), (may_be_held, state.v))
     v = _hull(
         (may_fire, _after_spike(p, free_v, threshold)),

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from neurodeploy.network import ALWAYS_ON, INPUT, FixedPointNetwork, FixedPopulation
 from neurodeploy.robustness.certificates import intervals, neuron_bounds
 from neurodeploy.robustness.certificates.drive_table import drive_table
-from neurodeploy.robustness.certificates.input_bounds import InputBounds
+from neurodeploy.robustness.certificates.inputs import InputBounds
 from neurodeploy.robustness.certificates.interval_run import run_intervals
 from neurodeploy.robustness.certificates.intervals import Flags, Interval
 from neurodeploy.robustness.certificates.linear_response import alike, is_linear

@@ -12,7 +12,7 @@ import numpy as np
 
 from neurodeploy.network import ALIGN_BITS, FixedPopulation
 from neurodeploy.robustness.certificates import intervals, neuron_bounds
-from neurodeploy.robustness.certificates.input_bounds import InputBounds
+from neurodeploy.robustness.certificates.inputs import InputBounds
 from neurodeploy.robustness.certificates.intervals import Flags, Interval
 from neurodeploy.robustness.certificates.linear_response import alike, response
 from neurodeploy.robustness.certificates.neuron_bounds import StepBounds
@@ -43,10 +43,11 @@ class ResetStates:
         """Move state ``q`` on to v within ``full``, unclipped; return where it may fire, and v."""
         v_pre, cut = intervals.clip(full)
         here = self.possible[q] & (full.lo <= full.hi)
-        self.possible[q] = here & (v_pre.lo <= self._threshold)
+        above, may_be_above = intervals.exceeds(v_pre, self._threshold)
+        self.possible[q] = here & ~above
         self.v[q] = Interval(v_pre.lo, np.minimum(v_pre.hi, self._threshold))
         self.clipped[q] = self.clipped[q] | cut
-        return here & (v_pre.hi > self._threshold), intervals.where_possible(here, v_pre)
+        return here & may_be_above, intervals.where_possible(here, v_pre)
 
     def add_reset(self, fired: Flags) -> None:
         """Open the state of a reset in this step, possible where ``fired``."""

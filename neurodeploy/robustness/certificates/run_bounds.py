@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurodeploy.robustness.certificates import intervals
-from neurodeploy.robustness.certificates.input_bounds import InputBounds
+from neurodeploy.robustness.certificates.inputs import InputBounds
 from neurodeploy.robustness.certificates.intervals import Flags, Integers, Interval
 from neurodeploy.robustness.certificates.neuron_bounds import StepBounds
 from neurodeploy.robustness.certificates.trains import Trains

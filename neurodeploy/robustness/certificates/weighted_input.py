@@ -14,7 +14,7 @@ import numpy as np
 
 from neurodeploy.network import ALWAYS_ON, INPUT
 from neurodeploy.robustness.certificates import intervals
-from neurodeploy.robustness.certificates.input_bounds import InputBounds
+from neurodeploy.robustness.certificates.inputs import InputBounds
 from neurodeploy.robustness.certificates.intervals import ALL, Integers
 from neurodeploy.robustness.certificates.synapse_bounds import Slot
 from neurodeploy.robustness.certificates.trains import FreeTrains, HeldTrains, Reals, Trains
