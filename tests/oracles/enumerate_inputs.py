@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from oracles.literal_fixed import run_aligned
+from oracles.literal_fixed import LiteralRun, run_aligned
 from oracles.random_neurons import random_decays
 from oracles.random_synapses import random_layout, random_weights
 
@@ -39,9 +39,18 @@ def all_points(lowest, highest) -> np.ndarray:
 
 def decisions(net: FixedPointNetwork, codes) -> np.ndarray:
     """Return the literal interpreter's decision on each sample, -1 for a tie."""
-    run = run_aligned(net, codes)
+    return decide(scores(net, run_aligned(net, codes)))
+
+
+def scores(net: FixedPointNetwork, run: LiteralRun) -> np.ndarray:
+    """Return the read-out of a literal run, [samples, classes]."""
     output = run.records[f"{net.readout.population}/{readout_quantity(net.readout)}"]
-    return decide(read_out(output, net.readout.kind, net.readout.window))
+    return read_out(output, net.readout.kind, net.readout.window)
+
+
+def leads(score, label: int) -> np.ndarray:
+    """Return by how much ``label`` leads every other class, [samples]."""
+    return score[:, label] - np.delete(score, label, axis=1).max(axis=1)
 
 
 def robust_on_grid(points, decided, radius: int) -> np.ndarray:

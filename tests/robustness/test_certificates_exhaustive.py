@@ -76,7 +76,6 @@ def test_no_certificate_says_what_enumeration_refutes():
 @pytest.mark.slow
 def test_no_certificate_says_what_enumeration_refutes_on_many_networks():
     tally = check_networks(range(1000, 1300))
-    print(tally)
     assert min(tally.exact_hits, tally.wraps, tally.clamps) > 50
     assert tally.proven["refined"] >= tally.proven["interval"]
     # Small networks are bounded nearly as well as can be.

@@ -148,6 +148,8 @@ class ResetTrains:
         """Bounds of each spike by itself, int64 [T, B, N]."""
         unit = np.eye(self.follows.shape[1])
         low, high = self.sums(unit)
+        # Nothing possible (which only a contradiction could bring) is an empty interval.
+        low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
         return Interval(low.astype(np.int64), high.astype(np.int64))
 
     @property
