@@ -17,19 +17,22 @@ from neurodeploy.simulate.dense_lanes import (
     ROWS_AT_ONCE,
     count_bits,
     lowest_bit,
-    step_few,
-    step_neurons,
     sum_four,
     sum_one,
     sum_two,
 )
 from neurodeploy.simulate.lanes import LANES, MASK_ALIGNMENT, event_bits
-from neurodeploy.simulate.population_kernels import _keep
+from neurodeploy.simulate.neuron_lanes import (
+    step_summed,
+    step_summed_wrapping,
+    step_traced,
+    step_twice_summed,
+)
+from neurodeploy.simulate.population_kernels import LOW_HALF, keep_row, rates
 
 _ONE = np.uint64(1)
 #: Places that are written at once, for one word of a mask.
 _UNROLLED = 8
-_LOW_HALF = np.int64(2**32 - 1)
 
 _COUNTERS = "Tuple((int64[:,::1], int64[:,::1]))"
 _TRACES = "UniTuple(int32[:,:,:], 3)"
@@ -84,11 +87,11 @@ def _sum_events(events: Any, count: Any, pool: Any, row: Any, total: Any, more: 
 
 @compiled(
     f"void(int32[:,:,::1], {_SYNAPSE}, {_SYNAPSE}, UniTuple(int32[:,::1], 2),"
-    f"UniTuple(int32[::1], 4), uint8[::1], uint8[:,:,::1], int64, {_COUNTERS}, {_TRACES})"
+    f"UniTuple(int32[::1], 4), boolean, uint8[::1], uint8[:,:,::1], int64, {_COUNTERS}, {_TRACES})"
 )
 def step_dense_lif(
-    start: Any, incoming: Any, own: Any, state: Any, parameters: Any, resets: Any, masks: Any,
-    row: Any, counters: Any, traces: Any,
+    start: Any, incoming: Any, own: Any, state: Any, parameters: Any, quiet: Any, resets: Any,
+    masks: Any, row: Any, counters: Any, traces: Any,
 ) -> None:  # fmt: skip
     """Step ``lif`` and ``readout`` neurons through a block, their dense synapses included.
 
@@ -100,7 +103,7 @@ def step_dense_lif(
         Synapses. Masks uint8 [B, rows, n padded to MASK_ALIGNMENT] of the source and the row of
         the block's first step; the weights of ``ByteRows``, whose sums are shifted to the left,
         then to the right. Empty masks: there is no such synapse. ``own`` may read ``masks``.
-    state, parameters, resets, masks, row, counters, traces
+    state, parameters, quiet, resets, masks, row, counters, traces
         As in ``population_kernels.step_lif``.
     """
     keep_u, keep_v, bias, threshold = parameters
@@ -114,6 +117,7 @@ def step_dense_lif(
     rows_0, width_0 = masks_0.shape[1], masks_0.shape[2]
     rows_1, width_1 = masks_1.shape[1], masks_1.shape[2]
     rows, width, start_rows, room = masks.shape[1], masks.shape[2], start.shape[1], start.shape[2]
+    rate_u, rate_v = rates(keep_u), rates(keep_v)
     size, steps = bias.size, resets.size
     traced = trace_u.size + trace_v.size + trace_v_pre.size > 0
     events = np.empty(max(width_0, width_1) + _UNROLLED + ROWS_AT_ONCE, np.int32)
@@ -139,33 +143,47 @@ def step_dense_lif(
                 all_u[b, :] = 0
                 all_v[b, :] = 0
             begin = (b * start_rows + (t if start_rows > 1 else 0)) * room
-            if width_1 == 0 and not traced:
-                for i in range(0, size, LANES):
-                    counted += step_few(
-                        flat_start, total_0, total_1, flat_u, flat_v, keep_u, keep_v, bias,
-                        threshold, fired_here, v_pre, flat_masks,
-                        (begin + i, i, b * size + i, (b * rows + row + t) * width + i),
-                        (minus_0, left_0, right_0, minus_1, left_1, right_1),
-                    )  # fmt: skip
-                continue
-            for i in range(0, size, LANES):
-                counted += step_neurons(
-                    flat_start, total_0, total_1, flat_u, flat_v, keep_u, keep_v, bias, threshold,
-                    fired_here, v_pre, flat_masks,
-                    (begin + i, i, b * size + i, (b * rows + row + t) * width + i),
-                    (minus_0, left_0, right_0, minus_1, left_1, right_1),
-                )  # fmt: skip
+            mask = (b * rows + row + t) * width
+            shifts = (minus_0, left_0, right_0, minus_1, left_1, right_1)
             if traced:
-                overflows[b, 0] += counted & _LOW_HALF
+                for i in range(0, size, LANES):
+                    counted += step_traced(
+                        flat_start, total_0, total_1, flat_u, flat_v, keep_u, keep_v, rate_u,
+                        rate_v, bias, threshold, fired_here, v_pre, flat_masks,
+                        (begin + i, i, b * size + i, mask + i), shifts,
+                    )  # fmt: skip
+            elif width_1:
+                for i in range(0, size, LANES):
+                    counted += step_twice_summed(
+                        flat_start, total_0, total_1, flat_u, flat_v, keep_u, keep_v, rate_u,
+                        rate_v, bias, threshold, fired_here, v_pre, flat_masks,
+                        (begin + i, i, b * size + i, mask + i), shifts,
+                    )  # fmt: skip
+            elif quiet:
+                for i in range(0, size, LANES):
+                    counted += step_summed(
+                        flat_start, total_0, total_1, flat_u, flat_v, keep_u, keep_v, rate_u,
+                        rate_v, bias, threshold, fired_here, v_pre, flat_masks,
+                        (begin + i, i, b * size + i, mask + i), shifts,
+                    )  # fmt: skip
+            else:
+                for i in range(0, size, LANES):
+                    counted += step_summed_wrapping(
+                        flat_start, total_0, total_1, flat_u, flat_v, keep_u, keep_v, rate_u,
+                        rate_v, bias, threshold, fired_here, v_pre, flat_masks,
+                        (begin + i, i, b * size + i, mask + i), shifts,
+                    )  # fmt: skip
+            if traced:
+                overflows[b, 0] += counted & LOW_HALF
                 overflows[b, 1] += counted >> 32
                 counted = np.int64(0)
                 if trace_u.size:
-                    _keep(all_u[b], trace_u[t, b])
+                    keep_row(all_u[b], trace_u[t, b])
                 if trace_v.size:
-                    _keep(all_v[b], trace_v[t, b])
+                    keep_row(all_v[b], trace_v[t, b])
                 if trace_v_pre.size:
-                    _keep(v_pre, trace_v_pre[t, b])
-        overflows[b, 0] += counted & _LOW_HALF
+                    keep_row(v_pre, trace_v_pre[t, b])
+        overflows[b, 0] += counted & LOW_HALF
         overflows[b, 1] += counted >> 32
         for i in range(size):
             fired[b, i] += fired_here[i]

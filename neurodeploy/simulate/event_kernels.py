@@ -105,12 +105,11 @@ def add_pairs(
 
 
 @compiled(
-    f"void(uint8[:,:,::1], int64, {TABLES}, int16[::1], int64, int64, int32, boolean,"
-    "int32[:,:,::1],"
-    "int32[:,:,::1])",
-    f"void(uint8[:,:,::1], int64, {TABLES}, int32[::1], int64, int64, int32, boolean,"
-    "int32[:,:,::1],"
-    "int32[:,:,::1])",
+    *(
+        f"void(uint8[:,:,::1], int64, {TABLES}, {pool}[::1], int64, int64, int32, boolean,"
+        f"int32[:,:,::1], {a}[:,:,::1])"
+        for pool, a in (("int16", "int16"), ("int16", "int32"), ("int32", "int32"))
+    )
 )
 def add_spikes(
     masks: Any, row: Any, tables: Any, pool: Any, zero: Any, period: Any, right_shift: Any,
@@ -132,8 +131,8 @@ def add_spikes(
         Whether many sources have one list.
     start : int32 [B, 1, n_out padded], or empty
         What ``a`` holds before, the same at every step; if empty, ``a`` is added to.
-    a : int32 [B, T, n_out padded]
-        Synaptic input, changed in place; wraps at 32 bits.
+    a : int16 or int32 [B, T, n_out padded]
+        Synaptic input, changed in place; wraps at its width. int16 takes no right shift.
     """
     rows, width, size = masks.shape[1], masks.shape[2], a.shape[2]
     flat_masks, flat_a = masks.reshape(-1), a.reshape(-1)

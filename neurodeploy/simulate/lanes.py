@@ -21,27 +21,53 @@ LANES = 16
 MASK_ALIGNMENT = 64
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
+def pointer(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
+    """Return where ``place`` of an array lies."""
     data = context.make_array(kind)(context, builder, array).data
     step: Any = cgutils.gep
     return step(builder, data, place)
 
 
-def _load(builder: Any, pointer: Any, element: Any, count: int) -> Any:
-    vector = ir.VectorType(element, count)
-    return builder.load(
-        builder.bitcast(pointer, vector.as_pointer()), align=element.width // 8, typ=vector
-    )
+def read(builder: Any, at: Any, vector: Any) -> Any:
+    """Load a vector of 8 to 32 bits in each lane, which need not be aligned."""
+    return builder.load(builder.bitcast(at, vector.as_pointer()), align=_size(vector), typ=vector)
 
 
-def _load_wide(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
+def write(builder: Any, values: Any, at: Any) -> None:
+    """Store a vector."""
+    builder.store(values, builder.bitcast(at, values.type.as_pointer()), align=_size(values.type))
+
+
+def _size(vector: Any) -> int:
+    """Return the bytes of a lane."""
+    return 4 if vector.element == ir.FloatType() else vector.element.width // 8
+
+
+def load_wide(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
     """Load LANES integers as 32-bit ones."""
-    wide = ir.IntType(32)
+    return _load_as(context, builder, kind, array, place, ir.IntType(32))
+
+
+def _load_as(context: Any, builder: Any, kind: Any, array: Any, place: Any, wanted: Any) -> Any:
     element = ir.IntType(kind.dtype.bitwidth)
-    values = _load(builder, _pointer(context, builder, kind, array, place), element, LANES)
-    if element.width == wide.width:
+    at = pointer(context, builder, kind, array, place)
+    values = read(builder, at, ir.VectorType(element, LANES))
+    if element.width == wanted.width:
         return values
-    return builder.sext(values, ir.VectorType(wide, LANES))
+    return builder.sext(values, ir.VectorType(wanted, LANES))
+
+
+def same(vector: Any, value: int) -> Any:
+    """Return a constant with ``value`` in every lane."""
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def broadcast(builder: Any, vector: Any, value: Any) -> Any:
+    """Return ``value`` in every lane."""
+    nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+    one = builder.insert_element(nothing, value, first)
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(one, nothing, lanes)
 
 
 def _event_bits(typing_context: Any, masks: Any, place: Any) -> Any:
@@ -49,9 +75,9 @@ def _event_bits(typing_context: Any, masks: Any, place: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte = ir.IntType(8)
-        pointer = _pointer(context, builder, signature.args[0], *arguments)
-        values = _load(builder, pointer, byte, MASK_ALIGNMENT)
-        zeros = ir.Constant(ir.VectorType(byte, MASK_ALIGNMENT), None)
+        vector = ir.VectorType(byte, MASK_ALIGNMENT)
+        values = read(builder, pointer(context, builder, signature.args[0], *arguments), vector)
+        zeros = ir.Constant(vector, None)
         return builder.bitcast(builder.icmp_unsigned("!=", values, zeros), ir.IntType(64))
 
     return types.uint64(masks, place), generate
@@ -65,15 +91,16 @@ def _make_add(rows: int) -> Any:
 
     def add(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         total, place, pool, *places = arguments
-        element = ir.IntType(32)
-        pointer = _pointer(context, builder, signature.args[0], total, place)
-        parts = [_load(builder, pointer, element, LANES)]
-        parts += [_load_wide(context, builder, signature.args[2], pool, p) for p in places]
+        at = pointer(context, builder, signature.args[0], total, place)
+        held = ir.VectorType(ir.IntType(signature.args[0].dtype.bitwidth), LANES)
+        parts = [read(builder, at, held)]
+        parts += [
+            _load_as(context, builder, signature.args[2], pool, p, held.element) for p in places
+        ]
         while len(parts) > 1:  # as a tree: sums of one level do not wait for each other
             pairs = [builder.add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=False)]
             parts = pairs + (parts[-1:] if len(parts) % 2 else [])
-        vector = ir.VectorType(element, LANES)
-        builder.store(parts[0], builder.bitcast(pointer, vector.as_pointer()), align=4)
+        write(builder, parts[0], at)
         return context.get_dummy_value()
 
     if rows == 1:

@@ -15,6 +15,8 @@ import numpy as np
 from neurodeploy.network.fixed import V_MAX
 from neurodeploy.simulate.compiling import compiled, inlined
 from neurodeploy.simulate.event_kernels import TABLES, add_fours
+from neurodeploy.simulate.lanes import LANES
+from neurodeploy.simulate.neuron_lanes import step_plain, step_plain_traced
 
 #: |x| of a dlif from which ``x << 6`` leaves 24 bits.
 X_LIMIT = 2**17
@@ -36,6 +38,8 @@ def _decay(x: Any, k: Any) -> Any:
     return np.int32(high + np.int32(low >> _DECAY_BITS))
 
 
+#: Lanes count wraps in the lower half of 64 bits, and clamps in the upper one.
+LOW_HALF = np.int64(2**32 - 1)
 #: Neurons whose states and parameters stay in the first cache level for all steps of a block.
 _TILE = 512
 
@@ -44,10 +48,19 @@ _TRACES = "UniTuple(int32[:,:,:], 3)"
 
 
 @inlined
-def _keep(values: Any, trace: Any) -> None:
+def keep_row(values: Any, trace: Any) -> None:
     """Record the values of the neurons there are; arrays of values are padded."""
     for i in range(min(values.size, trace.size)):
         trace[i] = values[i]
+
+
+@inlined
+def rates(keep: Any) -> Any:
+    """Return decay factors over 4096, for the vector instructions."""
+    found = np.empty(keep.size, np.float32)
+    for i in range(keep.size):
+        found[i] = np.float32(keep[i]) * np.float32(2.0**-12)
+    return found
 
 
 @inlined
@@ -74,18 +87,21 @@ def _step_row(a: Any, state: Any, parameters: Any, mask: Any, v_pre: Any, fired:
 
 
 @compiled(
-    f"void(int32[:,:,::1], UniTuple(int32[:,::1], 2), UniTuple(int32[::1], 4), uint8[::1],"
-    f"uint8[:,:,::1], int64, {_COUNTERS}, {_TRACES})"
+    *(
+        f"void({a}[:,:,::1], UniTuple(int32[:,::1], 2), UniTuple(int32[::1], 4), boolean,"
+        f"uint8[::1], uint8[:,:,::1], int64, {_COUNTERS}, {_TRACES})"
+        for a in ("int16", "int32")
+    )
 )
 def step_lif(
-    a: Any, state: Any, parameters: Any, resets: Any, masks: Any, row: Any, counters: Any,
-    traces: Any,
+    a: Any, state: Any, parameters: Any, quiet: Any, resets: Any, masks: Any, row: Any,
+    counters: Any, traces: Any,
 ) -> None:  # fmt: skip
     """Step ``lif`` and ``readout`` neurons through a block; the rule is FixedPopulation's.
 
     Parameters
     ----------
-    a : int32 [B, T or 1, at least N]
+    a : int16 or int32 [B, T or 1, at least N]
         Synaptic input; one row where it is the same at every step. N is padded to whole vectors
         with neurons that never fire: a loop's remainder costs as much as many neurons.
     state : (u, v), int32 [B, N]
@@ -93,6 +109,8 @@ def step_lif(
     parameters : (keep_u, keep_v, bias, threshold), int32 [N]
         Decay factors ``4095 - decay_u`` and ``4096 - decay_v``; shifted bias and threshold, in
         units of v.
+    quiet : bool
+        Whether u cannot leave 24 bits.
     resets : uint8 [T]
         1 where a periodic reset opens the step.
     masks : uint8 [B, rows, N padded]
@@ -108,33 +126,53 @@ def step_lif(
     overflows, fired = counters
     trace_u, trace_v, trace_v_pre = traces
     all_u, all_v = state
-    size = bias.size
-    v_pre = np.empty(_TILE, np.int32)
-    fired_here = np.empty(_TILE, np.int32)
+    flat_a, flat_u, flat_v = a.reshape(-1), all_u.reshape(-1), all_v.reshape(-1)
+    flat_masks = masks.reshape(-1)
+    rows, width, a_rows, room = masks.shape[1], masks.shape[2], a.shape[1], a.shape[2]
+    rate_u, rate_v = rates(keep_u), rates(keep_v)
+    size, traced = bias.size, trace_u.size + trace_v.size + trace_v_pre.size > 0
+    no_sum, v_pre = np.empty(0, np.int32), np.empty(size, np.int32)
+    fired_here = np.empty(size, np.int32)
+    none = np.int32(0)
+    no_shifts = (none, none, none, none, none, none)
     for b in range(all_u.shape[0]):
+        fired_here[:] = 0
+        counted = np.int64(0)
         for low in range(0, size, _TILE):
             high = min(low + _TILE, size)
-            u, v = all_u[b, low:high], all_v[b, low:high]
-            tile = (keep_u[low:high], keep_v[low:high], bias[low:high], threshold[low:high])
-            fired_here[:] = 0
             for t in range(resets.size):
                 if resets[t]:
-                    u[:] = 0
-                    v[:] = 0
-                wraps, clamps = _step_row(
-                    a[b, t if a.shape[1] > 1 else 0, low:high], (u, v), tile,
-                    masks[b, row + t, low:high], v_pre, fired_here,
-                )  # fmt: skip
-                overflows[b, 0] += wraps
-                overflows[b, 1] += clamps
+                    all_u[b, low:high] = 0
+                    all_v[b, low:high] = 0
+                begin = (b * a_rows + (t if a_rows > 1 else 0)) * room
+                mask = (b * rows + row + t) * width
+                if quiet and not traced:
+                    for i in range(low, high, LANES):
+                        counted += step_plain(
+                            flat_a, no_sum, no_sum, flat_u, flat_v, keep_u, keep_v, rate_u, rate_v,
+                            bias, threshold, fired_here, v_pre, flat_masks,
+                            (begin + i, i, b * size + i, mask + i), no_shifts,
+                        )  # fmt: skip
+                    continue
+                for i in range(low, high, LANES):
+                    counted += step_plain_traced(
+                        flat_a, no_sum, no_sum, flat_u, flat_v, keep_u, keep_v, rate_u, rate_v,
+                        bias, threshold, fired_here, v_pre, flat_masks,
+                        (begin + i, i, b * size + i, mask + i), no_shifts,
+                    )  # fmt: skip
+                overflows[b, 0] += counted & LOW_HALF
+                overflows[b, 1] += counted >> 32
+                counted = np.int64(0)
                 if trace_u.size:
-                    _keep(u, trace_u[t, b, low:])
+                    keep_row(all_u[b, low:high], trace_u[t, b, low:])
                 if trace_v.size:
-                    _keep(v, trace_v[t, b, low:])
+                    keep_row(all_v[b, low:high], trace_v[t, b, low:])
                 if trace_v_pre.size:
-                    _keep(v_pre, trace_v_pre[t, b, low:])
-            for i in range(high - low):
-                fired[b, low + i] += fired_here[i]
+                    keep_row(v_pre[low:high], trace_v_pre[t, b, low:])
+        overflows[b, 0] += counted & LOW_HALF
+        overflows[b, 1] += counted >> 32
+        for i in range(size):
+            fired[b, i] += fired_here[i]
 
 
 @compiled(
@@ -186,11 +224,11 @@ def step_recurrent_lif(
             overflows[b, 0] += wraps
             overflows[b, 1] += clamps
             if trace_u.size:
-                _keep(u, trace_u[t, b])
+                keep_row(u, trace_u[t, b])
             if trace_v.size:
-                _keep(v, trace_v[t, b])
+                keep_row(v, trace_v[t, b])
             if trace_v_pre.size:
-                _keep(v_pre, trace_v_pre[t, b])
+                keep_row(v_pre, trace_v_pre[t, b])
         for i in range(bias.size):
             fired[b, i] += fired_here[i]
 
@@ -245,11 +283,11 @@ def step_extended(
             overflows[b, 0] += wraps
             overflows[b, 1] += clamps
             if trace_u.size:
-                _keep(u, trace_u[t, b])
+                keep_row(u, trace_u[t, b])
             if trace_v.size:
-                _keep(v, trace_v[t, b])
+                keep_row(v, trace_v[t, b])
             if trace_v_pre.size:
-                _keep(v_pre, trace_v_pre[t, b])
+                keep_row(v_pre, trace_v_pre[t, b])
 
 
 @compiled(
@@ -292,8 +330,8 @@ def step_dlif(
             overflows[b, 0] += wide
             overflows[b, 1] += clamps
             if trace_v.size:
-                _keep(v, trace_v[t, b])
+                keep_row(v, trace_v[t, b])
             if trace_v_pre.size:
-                _keep(v_pre, trace_v_pre[t, b])
+                keep_row(v_pre, trace_v_pre[t, b])
         for i in range(size):
             fired[b, i] += fired_here[i]

@@ -27,7 +27,11 @@ _TRACED = ("u", "v", "v_pre")
 
 @dataclass(slots=True, eq=False)
 class _Population:
-    """One population for the samples of a chunk: its input, state and counters."""
+    """One population for the samples of a chunk: its input, state and counters.
+
+    ``beyond``: some u lies outside 24 bits, where only the int64 kernels are exact. An input that
+    needs them can drive it there.
+    """
 
     input: PopulationInput
     u: Int32
@@ -35,6 +39,7 @@ class _Population:
     wait: Int32
     overflows: NDArray[np.int64]
     fired: NDArray[np.int64]
+    beyond: bool = False
 
     @property
     def counters(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -120,12 +125,13 @@ class ChunkRun:
         end = min(end, self._records.steps_of(p.name))
         if end <= t:
             return
-        if self._step_dense(p, t, end, loop=False):
+        beyond = self._state[p.name].beyond
+        if not beyond and self._step_dense(p, t, end, loop=False):
             return
         traces = self._traces(p, t, end)
-        source = self._state[p.name].input.over(t, end, self._scratch)
+        source = self._state[p.name].input.over(t, end, self._scratch, exactly=beyond)
         if isinstance(source, NarrowInput):
-            self._step_narrow(p, source.a, t, end, traces)
+            self._step_narrow(p, source, t, end, traces)
         else:
             self._step_exactly(p, source.sums, t, end, traces)
         self._keep(p, t, end, traces)
@@ -133,7 +139,7 @@ class ChunkRun:
     def _step_loop(self, p: PlannedPopulation, t: int, end: int) -> bool:
         """Step a population that hears itself, in one kernel; return False where none can."""
         end = min(end, self._records.steps_of(p.name))
-        if end <= t or not p.is_plain_lif:
+        if end <= t or not p.is_plain_lif or self._state[p.name].beyond:
             return end <= t
         if self._step_dense(p, t, end, loop=True):
             return True
@@ -160,16 +166,18 @@ class ChunkRun:
             return False
         traces = self._traces(p, t, end)
         dense_kernels.step_dense_lif(
-            *source, (state.u, state.v), (p.keep_u, p.keep_v, p.bias, p.threshold),
-            p.resets(t, end), self._sources.masks(p.name), self._sources.row(p.name, t),
-            state.counters, traces,
+            source.start, source.incoming, source.own, (state.u, state.v),
+            (p.keep_u, p.keep_v, p.bias, p.threshold), source.quiet, p.resets(t, end),
+            self._sources.masks(p.name), self._sources.row(p.name, t), state.counters, traces,
         )  # fmt: skip
         self._keep(p, t, end, traces)
         return True
 
     def _step_narrow(
-        self, p: PlannedPopulation, a: Int32, t: int, end: int, traces: tuple[Int32, ...]
-    ) -> None:
+        self, p: PlannedPopulation, source: NarrowInput, t: int, end: int,
+        traces: tuple[Int32, ...],
+    ) -> None:  # fmt: skip
+        a, quiet = source
         state = self._state[p.name]
         out = (self._sources.masks(p.name), self._sources.row(p.name, t), state.counters)
         if p.population.kind == "dlif":
@@ -185,7 +193,7 @@ class ChunkRun:
                 a, (state.u, state.v, state.wait), parameters, p.extension, *rest
             )
         else:
-            population_kernels.step_lif(a, (state.u, state.v), parameters, *rest)
+            population_kernels.step_lif(a, (state.u, state.v), parameters, quiet, *rest)
 
     def _step_exactly(
         self,
@@ -208,6 +216,7 @@ class ChunkRun:
             (p.keep_u, p.keep_v, p.bias, p.threshold), p.extension, p.resets(t, end),
             *out, traces,
         )  # fmt: skip
+        state.beyond = bool(state.u.max() > 2**23 or state.u.min() <= -(2**23))
 
     def _traces(self, p: PlannedPopulation, t: int, end: int) -> tuple[Int32, ...]:
         """Return where the kernels write u, v and v_pre: the records where their order is the same.

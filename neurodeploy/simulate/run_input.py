@@ -5,7 +5,7 @@ What does not change from step to step (held codes, the always-on line) is summe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ from neurodeploy.simulate.planned_synapse import PlannedSlot, PlannedSynapse
 from neurodeploy.simulate.run_plan import PlannedPopulation
 from neurodeploy.simulate.run_sources import Sources
 
-_LIMIT_32 = 2**31 - 1
+_LIMIT_16, _LIMIT_32 = 2**15 - 1, 2**31 - 1
 #: Sums of a convolution that its 24 bits hold.
 _LIMIT_24 = 2**23 - 1
 #: Sources with one list of stretches from which on it pays to look for four at a time.
 _MANY = 12
 _NOTHING: NDArray[np.int32] = np.empty((0, 0, 0), np.int32)
+
+_Width = TypeVar("_Width", np.int16, np.int32)
 
 #: Masks of a source, the row of the block's first step, weights, bytes in a row, offset, shifts.
 DenseSynapse = tuple[NDArray[np.uint8], int, NDArray[np.uint8], int, int, np.int32, np.int32]
@@ -32,9 +34,13 @@ _NO_SYNAPSE: DenseSynapse = (
 
 
 class NarrowInput(NamedTuple):
-    """int32 [B, T, room], or [B, 1, room] where it is the same at every step."""
+    """int16 or int32 [B, T, room], or [B, 1, room] where it is the same at every step.
 
-    a: NDArray[np.int32]
+    ``quiet``: it cannot drive u out of its 24 bits.
+    """
+
+    a: NDArray[np.int16 | np.int32]
+    quiet: bool
 
 
 class DenseInput(NamedTuple):
@@ -43,6 +49,7 @@ class DenseInput(NamedTuple):
     start: NDArray[np.int32]
     incoming: DenseSynapse
     own: DenseSynapse
+    quiet: bool
 
 
 class WideInput(NamedTuple):
@@ -100,18 +107,24 @@ class PopulationInput:
         own = [p for p in self._eventful if p.synapse.source == self._plan.name]
         return own[0] if len(own) == 1 else None
 
-    def over(self, t: int, end: int, scratch: NDArray[np.int32]) -> NarrowInput | WideInput:
+    def over(
+        self, t: int, end: int, scratch: NDArray[np.int32], *, exactly: bool
+    ) -> NarrowInput | WideInput:
         """Return the input of the logical steps ``t`` .. ``end - 1``, of the sources' block.
 
         ``scratch``, int32 and 1-D, is large enough and may hold the result. NarrowInput where the
-        int32 kernels are exact.
+        int32 kernels are exact, unless ``exactly``.
         """
-        if self._fits_32_bits:
+        if self._fits_32_bits and not exactly:
             constant = self._steady_sums(t)
             active = [p for p in self._eventful if self._is_active(p, t, end)]
-            a = self._summed(active, constant, t, end, scratch) if active else constant
+            a: NDArray[np.int16 | np.int32] = constant
+            if active and all(self._fits_16_bits(p) for p in active):
+                a = self._summed(active, constant, t, end, scratch.view(np.int16))
+            elif active:
+                a = self._summed(active, constant, t, end, scratch)
             if self._is_within(a, 0):
-                return NarrowInput(a)
+                return NarrowInput(a, self._is_quiet)
         return self._exactly(t, end)
 
     def over_without_loop(self, t: int, end: int, scratch: NDArray[np.int32]) -> NarrowInput | None:
@@ -125,7 +138,7 @@ class PopulationInput:
         active = [p for p in self._eventful if self._is_active(p, t, end)]
         others = [p for p in active if p.synapse.source != self._plan.name]
         a = self._summed(others, self._steady_sums(t), t, end, scratch)
-        return NarrowInput(a) if self._is_within(a, loop[1].bound) else None
+        return NarrowInput(a, False) if self._is_within(a, loop[1].bound) else None
 
     def dense(
         self, t: int, end: int, scratch: NDArray[np.int32], *, loop: bool
@@ -151,7 +164,12 @@ class PopulationInput:
         incoming, back = (
             self._as_bytes(*parts[0], t) if parts else _NO_SYNAPSE for parts in (dense, own)
         )
-        return DenseInput(start, incoming, back)
+        return DenseInput(start, incoming, back, self._is_quiet)
+
+    @property
+    def _is_quiet(self) -> bool:
+        """Whether the weights alone keep u within its 24 bits."""
+        return self._steady_bound + self._event_bound <= self._plan.quiet
 
     def _is_dense(self, part: _Part) -> bool:
         graded = part.synapse.graded and part.synapse.source == INPUT
@@ -166,7 +184,17 @@ class PopulationInput:
             np.int32(rows.left), synapse.right_shift,
         )  # fmt: skip
 
-    def _is_within(self, a: NDArray[np.int32], more: int) -> bool:
+    def _fits_16_bits(self, part: _Part) -> bool:
+        """Whether a part is added in 16 bits: the neurons read them, and no sum leaves them."""
+        graded = part.synapse.graded and part.synapse.source == INPUT
+        return (
+            self._plan.is_plain_lif
+            and self._steady_bound + self._event_bound <= _LIMIT_16
+            and part.slot.segments.pool.dtype == np.int16
+            and not (part.synapse.right_shift or graded)
+        )
+
+    def _is_within(self, a: NDArray[Any], more: int) -> bool:
         """Whether the population's limit holds, by its weights or by what there is."""
         if self._steady_bound + self._event_bound <= self._plan.limit:
             return True
@@ -174,9 +202,12 @@ class PopulationInput:
 
     def _summed(
         self, active: list[_Part], start: NDArray[np.int32], t: int, end: int,
-        scratch: NDArray[np.int32],
-    ) -> NDArray[np.int32]:  # fmt: skip
-        """Return ``start`` and the sums of the ``active`` parts, [B, end - t, room]."""
+        scratch: NDArray[_Width],
+    ) -> NDArray[_Width]:  # fmt: skip
+        """Return ``start`` and the sums of the ``active`` parts, [B, end - t, room].
+
+        In ``scratch``, whose width holds them.
+        """
         shape = (self._sources.samples, end - t, self._plan.room)
         a = scratch[: shape[0] * shape[1] * shape[2]].reshape(shape)
         if not active:

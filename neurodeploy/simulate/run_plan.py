@@ -44,7 +44,8 @@ class PlannedPopulation:
     Rows of parameters and states are padded to whole vectors, with neurons that never fire.
     ``order`` int64 [N] says which neuron in C order each one of the engine is; None if the same.
     ``room`` is the number of values in a row of its synaptic input. ``limit`` is the largest |a|
-    for which the int32 kernel is exact in every count; -1 if none. ``extension`` is (1 if a spike
+    for which the int32 kernel is exact in every count; -1 if none. ``quiet`` is the largest |a|
+    at which u never leaves 24 bits. ``extension`` is (1 if a spike
     subtracts the threshold else 0, refractory steps).
     """
 
@@ -60,6 +61,7 @@ class PlannedPopulation:
     v_init: IntArray
     extension: tuple[np.int32, np.int32]
     limit: int
+    quiet: int
 
     @property
     def name(self) -> str:
@@ -204,6 +206,7 @@ def _plan_population(
         v_init=ordered(p.v_init),
         extension=(np.int32(p.reset == "subtract"), np.int32(min(p.refractory_steps, _LIMIT_32))),
         limit=_dlif_limit(p) if p.kind == "dlif" else _lif_limit(p),
+        quiet=_quiet_limit(p),
     )
 
 
@@ -213,6 +216,14 @@ def _lif_limit(p: FixedPopulation) -> int:
     if np.abs(p.v_init.astype(np.int64)).max(initial=0) > V_MAX:
         return -1
     return _NO_MEMORY_LIMIT if (p.decay_u == 4095).all() else _ONE_WRAP_LIMIT
+
+
+def _quiet_limit(p: FixedPopulation) -> int:
+    """Largest |a| for which |u| <= V_MAX stays so: what decays and what comes add up to less."""
+    if p.kind == "dlif":
+        return -1
+    kept = V_MAX * (4095 - int(p.decay_u.min(initial=4095))) >> 12
+    return (V_MAX - kept - 1) >> ALIGN_BITS
 
 
 def _dlif_limit(p: FixedPopulation) -> int:

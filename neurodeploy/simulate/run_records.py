@@ -137,6 +137,7 @@ def _fill_waiting_steps(p: PlannedPopulation, records: dict[str, NDArray[Any]]) 
             np.zeros((1, 1, p.room), np.int32),
             (u, v),
             (p.keep_u, p.keep_v, p.bias, p.threshold),
+            False,
             p.resets(-latency, 0),
             np.zeros((1, latency, p.room), np.uint8),
             0,
