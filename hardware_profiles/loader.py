@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from neurodeploy.errors import ProfileError
+from neurodeploy.file_kind import kind_of
 from neurodeploy.hardware_profiles.profile import (
     KINDS,
     PROFILE_SCHEMA,
@@ -78,7 +79,7 @@ def load(name_or_path: str | Path) -> Profile:
         return parse(Path(name).read_text(encoding="utf-8"), label=name)
     except (OSError, UnicodeDecodeError) as error:
         raise ProfileError(
-            f"{name}: cannot be read: {error}; profiles that come with neurodeploy: "
+            f"{name}: cannot be read: {kind_of(name)}; profiles that come with neurodeploy: "
             f"{', '.join(names())}"
         ) from error
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, NeurodeployError
+from neurodeploy.file_kind import wrong_file
 from neurodeploy.hdf5_scan import StoredArray, StoredGroup, scan_hdf5
 
 #: Largest sum of declared array sizes that is read, in bytes.
@@ -95,8 +96,6 @@ def read_stored(path: str | Path) -> StoredNetwork:
         ``MAX_BYTES``, lacks a layer, or holds another type where numbers or text belong.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileFormatError(f"{path}: no such file")
     try:
         with h5py.File(path, "r") as file:
             tree = scan_hdf5(file, str(path), MAX_BYTES)
@@ -107,7 +106,9 @@ def read_stored(path: str | Path) -> StoredNetwork:
             return StoredNetwork(tuple(layers), _sample_steps(file, tree, str(path)))
     except NeurodeployError:
         raise
-    except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
+    except OSError as error:
+        raise wrong_file(path, "a NetX file", "give a .net file of lava-dl") from error
+    except (LookupError, ValueError, TypeError, RuntimeError) as error:
         raise FileFormatError(f"{path}: cannot be read as a NetX file: {error}") from error
 
 

@@ -108,18 +108,11 @@ def verify(arguments: argparse.Namespace) -> int:
     """Compare the simulator with Lava, zero tolerance; exit 1 on any difference, 3 without Lava."""
     from neurodeploy.export import lava
     from neurodeploy.network import load_stimuli
-    from neurodeploy.pipeline.fixed_file import holds_integers
-    from neurodeploy.pipeline.model import load_model
     from neurodeploy.pipeline.stimulus import stimulus_for, widened
     from neurodeploy.simulate import run_fixed
 
     console = Console(arguments.json)
-    if not holds_integers(arguments.network):
-        raise InputError(
-            f"{arguments.network}: verify takes integers, a NET.h5 or a NetX file; make them with "
-            "neurodeploy quantize"
-        )
-    model = load_model(arguments.network, lava_quirks=arguments.lava_quirks)
+    model = _integers("verify", arguments)
     net = model.require_fixed()
     samples = load_stimuli(arguments.input).first(arguments.samples)
     samples = widened(model.graph, model.network, samples)
@@ -161,6 +154,19 @@ def verify(arguments: argparse.Namespace) -> int:
         console.say(f"first: {first}")
     console.next_step(f"neurodeploy robustness {arguments.network} --data TEST.npz --out DIR")
     return 0 if result.mismatches == 0 else 1
+
+
+def _integers(command: str, arguments: argparse.Namespace) -> Any:
+    """Load a NET.h5 or NetX file; InputError for any other."""
+    from neurodeploy.pipeline.fixed_file import holds_integers
+    from neurodeploy.pipeline.model import load_model
+
+    if not holds_integers(arguments.network):
+        raise InputError(
+            f"{arguments.network}: {command} takes integers, a NET.h5 or a NetX file (.net); make "
+            "a NET.h5 with neurodeploy quantize"
+        )
+    return load_model(arguments.network, lava_quirks=arguments.lava_quirks)
 
 
 def add_evidence_arguments(parser: argparse.ArgumentParser) -> None:
@@ -251,7 +257,7 @@ def print_robustness(console: Console, result: Any) -> None:
 
 def cost_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``cost``."""
-    parser.add_argument("network", help="NET.h5")
+    parser.add_argument("network", help="NET.h5, or a NetX file (.net)")
     parser.add_argument("--input", required=True, help="data (.npz or .h5)")
 
 
@@ -260,12 +266,11 @@ def cost(arguments: argparse.Namespace) -> int:
     from neurodeploy import hardware_profiles
     from neurodeploy.cost import estimate, format_estimate
     from neurodeploy.network import load_stimuli
-    from neurodeploy.pipeline.model import load_model
     from neurodeploy.pipeline.running_cost import fixed_activity
     from neurodeploy.pipeline.stimulus import stimulus_for, widened
 
     console = Console(arguments.json)
-    model = load_model(arguments.network, lava_quirks=arguments.lava_quirks)
+    model = _integers("cost", arguments)
     net = model.require_fixed()
     samples = widened(model.graph, model.network, load_stimuli(arguments.input))
     codes, noticed = stimulus_for(net, samples, "fixed")

@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 
 from neurodeploy.errors import FileFormatError, InputError
+from neurodeploy.file_kind import wrong_file
 from neurodeploy.graph.finding_list import FindingList, node_at
 from neurodeploy.graph.limits import ReadLimits, check_arrays
 from neurodeploy.graph.raw import BROKEN, MAX_NAME, RawGraph, RawNode, RawScope, inner_name
@@ -125,6 +126,8 @@ def read_nir_file(
             )
     except FileFormatError:
         raise
+    except OSError as error:
+        raise wrong_file(path, "a NIR file", "give the path of a NIR file") from error
     except _DAMAGE as error:
         text = str(error) or type(error).__name__
         raise FileFormatError(f"{path}: is not a readable NIR (HDF5) file: {text}") from error

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, NeurodeployError
+from neurodeploy.file_kind import wrong_file
 from neurodeploy.files import content_hash, replacing
 from neurodeploy.hdf5_scan import scan_hdf5
 from neurodeploy.network.encoding import ConstantEncoder, Readout
@@ -52,6 +53,9 @@ _SYNAPSE_VALUES = (
 )
 _CONV_TUPLES = ("stride", "padding", "dilation", "input_shape", "output_shape")
 
+_WANTED = "a NET.h5 of neurodeploy"
+_REMEDY = "neurodeploy quantize makes one from a .nir file"
+
 
 def network_hash(net: FixedPointNetwork) -> str:
     """Return the content hash (SHA-256, hexadecimal) of everything NET.h5 stores."""
@@ -83,7 +87,7 @@ def load_network(path: str | Path) -> FixedPointNetwork:
         with h5py.File(path, "r") as file:
             scan_hdf5(file, str(path), MAX_BYTES)
             if file.attrs.get("kind") != _KIND:
-                raise FileFormatError(f"{path}: is not a NET.h5 of neurodeploy")
+                raise wrong_file(path, _WANTED, _REMEDY)
             if int(file.attrs["schema"]) != NETWORK_SCHEMA:
                 raise FileFormatError(
                     f"{path}: network schema {file.attrs['schema']}; "
@@ -99,8 +103,11 @@ def load_network(path: str | Path) -> FixedPointNetwork:
         return _network(arrays)
     except NeurodeployError:
         raise
-    except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
-        raise FileFormatError(f"{path}: cannot be read as a NET.h5: {error}") from error
+    except OSError as error:
+        # What HDF5 says is no help to anybody.
+        raise wrong_file(path, _WANTED, _REMEDY) from error
+    except (LookupError, ValueError, TypeError, RuntimeError) as error:
+        raise FileFormatError(f"{path}: cannot be read as a NET.h5: {error}; {_REMEDY}") from error
 
 
 def _dataset_names(file: h5py.File) -> list[str]:

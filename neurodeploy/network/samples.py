@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, InputError, ShapeError
+from neurodeploy.file_kind import kind_of, wrong_file
 from neurodeploy.files import replacing, sample_hashes
 from neurodeploy.findings import Finding
 from neurodeploy.network.array_file import read_arrays
@@ -111,6 +112,8 @@ def load_samples(path: str | Path) -> Samples:
             "are held, as the attacks cannot change single steps yet. quantize, run, verify and "
             "cost take sequences"
         )
+    if kind_of(path) == "a traces file":
+        raise wrong_file(path, "a data file", "a data file holds images [B, ...] and y [B] labels")
     missing = [key for key in ("images", "y") if key not in arrays]
     if missing:
         found = ", ".join(sorted(arrays)) or "nothing"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, InputError, ShapeError
+from neurodeploy.file_kind import wrong_file
 from neurodeploy.files import sample_hashes
 from neurodeploy.findings import Finding
 from neurodeploy.network.array_file import read_arrays
@@ -118,6 +119,9 @@ def load_stimuli(path: str | Path) -> Stimuli:
     arrays = read_arrays(path, "data")
     held = "images" in arrays
     if held == ("x" in arrays):
+        if not held:
+            remedy = "a data file holds images [B, ...] or x [T, B, ...], and y [B] labels"
+            raise wrong_file(path, "a data file", remedy)
         found = ", ".join(sorted(arrays)) or "nothing"
         raise FileFormatError(
             f"{path}: found {found}; a data file holds either images [B, ...] (held) or "

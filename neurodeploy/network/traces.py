@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, InputError, ShapeError
+from neurodeploy.file_kind import wrong_file
 from neurodeploy.files import replacing
 from neurodeploy.network.array_file import read_arrays
 from neurodeploy.network.arrays import frozen
@@ -106,8 +107,10 @@ class Traces:
         try:
             meta = json.loads(str(stored.pop("meta")[()]))
             output = stored.pop("output")
-        except (KeyError, ValueError) as error:
-            raise FileFormatError(f"{path}: is not a traces file: {error}") from error
+        except KeyError as error:
+            raise wrong_file(path, "a traces file", "neurodeploy run writes them") from error
+        except ValueError as error:
+            raise FileFormatError(f"{path}: meta of the traces is no JSON: {error}") from error
         schema = meta.get("schema") if isinstance(meta, dict) else None
         if schema != TRACES_SCHEMA:
             raise FileFormatError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neurodeploy import hardware_profiles
 from neurodeploy.errors import InputError
 from neurodeploy.findings import Finding
 from neurodeploy.graph import CONVENTIONS, Contract, Survey, option_name, survey
@@ -57,6 +58,8 @@ def inspect_file(
         if profile is not None:
             raise InputError(f"{path}: holds integers and their own profile; drop --profile")
         return _inspect_network(path, lava_quirks)
+    if profile is not None:
+        hardware_profiles.load(profile)  # a wrong name is no finding about the file
     found = survey(path, options, convention=convention, repair=repair)
     stopping = ("error", "warning") if strict else ("error",)
     stops = tuple(f for f in found.findings if f.severity in stopping)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import FileFormatError, InputError, ShapeError
+from neurodeploy.file_kind import kind_of, wrong_file
 from neurodeploy.hdf5_scan import scan_hdf5
 from neurodeploy.network import Quantity, Samples, Traces
 from neurodeploy.network.encoded_sequence import EncodedSequence
@@ -21,6 +22,7 @@ from neurodeploy.simulate import run_fixed
 
 #: Largest sum of declared array sizes of an input file, in bytes.
 _MAX_BYTES = 2**45
+_REMEDY = "bounded memory is for .h5 files with sequences x [T, B, ...]"
 
 
 def stream_model(
@@ -64,7 +66,7 @@ def stream_model(
     net = model.require_fixed()
     source = Path(source)
     if source.suffix not in (".h5", ".hdf5"):
-        raise InputError(f"{source}: only .h5 input can be read block by block")
+        raise InputError(f"{source}: only .h5 input can be read block by block; drop --memory")
     with _opened(source) as file:
         values = _sequence(file, source, net.n_input)
         labels = _labels(file, values.shape[1])
@@ -88,13 +90,15 @@ def _opened(path: Path) -> h5py.File:
         file = h5py.File(path, "r")
         scan_hdf5(file, str(path), _MAX_BYTES)
     except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read as data: {error}") from error
+        raise wrong_file(path, "a data file", _REMEDY) from error
     return file
 
 
 def _sequence(file: h5py.File, path: Path, n_input: int) -> Any:
     values = file.get("x")
     if not isinstance(values, h5py.Dataset):
+        if kind_of(path) != "a data file":
+            raise wrong_file(path, "a data file", _REMEDY)
         raise FileFormatError(f"{path}: holds no x [T, B, ...]; bounded memory is for sequences")
     size = int(np.prod(values.shape[2:]))
     if len(values.shape) < 3 or size != n_input:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from neurodeploy.errors import FileFormatError, InputError, RangeError
+from neurodeploy.file_kind import wrong_file
 from neurodeploy.training.config import TrainingConfig, recipe
 
 if sys.version_info >= (3, 11):
@@ -39,8 +40,11 @@ def read_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         where = str(path)
         try:
             document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except tomllib.TOMLDecodeError as error:
             raise FileFormatError(f"{where}: cannot be read as TOML: {error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            remedy = "give a TOML file, or none for recipe lif"
+            raise wrong_file(path, "a configuration in TOML", remedy) from error
     for override in overrides:
         _apply(document, override)
     return config_from_dict(document, where)
