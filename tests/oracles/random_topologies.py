@@ -45,6 +45,7 @@ class _Plan:
     reach: int
     hardware: bool
     extreme: bool
+    wide: bool
     encoder: ConstantEncoder
     graded: bool
     shapes: dict = field(default_factory=dict)
@@ -73,6 +74,14 @@ class _Plan:
             )
         )  # fmt: skip
 
+    def free_shape(self, maps):
+        """Draw the shape of neurons that no convolution feeds."""
+        rng, length = self.rng, (9, 13) if self.wide else (2, 7)
+        if maps or rng.random() < 0.2:
+            channels = rng.integers(2 if self.wide else 1, 5)
+            return (int(channels), int(rng.integers(*length)), int(rng.integers(*length)))
+        return (int(rng.integers(250, 400) if self.wide else rng.integers(3, 41)),)
+
     def matrix_kind(self):
         return str(self.rng.choice(["dense", "sparse"]))
 
@@ -81,6 +90,7 @@ def random_case(
     rng: np.random.Generator,
     *,
     pair: tuple[str, str] | None = None,
+    pairs: tuple[tuple[str, str], ...] = (),
     layers: int | None = None,
     steps: int | None = None,
     samples: int = 3,
@@ -88,6 +98,7 @@ def random_case(
     graded: bool | None = None,
     hardware: bool = True,
     extreme: bool | None = None,
+    wide: bool = False,
 ) -> tuple[FixedPointNetwork, np.ndarray]:
     """Draw a network and codes on which each of its layers fires at 1 to 50 % on the logical axis.
 
@@ -95,8 +106,10 @@ def random_case(
     ----------
     pair : (neuron of NEURONS, synapse of SYNAPSES) or None
         Some layer of this neuron has this synapse as its main input.
+    pairs : tuple of such pairs
+        The same of so many layers one after another; a read-out can only be the last.
     layers, steps : int or None
-        Depth 1-6, and steps 6-18 (with long delays 64-75).
+        Depth 1-6 (``pairs`` may need more), and steps 6-18 (with long delays 64-75).
     samples, held : int, bool or None
         Codes [samples, n_input] (``held``) or [steps, samples, n_input].
     graded : bool or None
@@ -106,9 +119,12 @@ def random_case(
         wrap at 16 bits, negative bias exponents, and convolutions with wide weights.
     extreme : bool or None
         Large weight exponents and payloads, so that u wraps and v clamps.
+    wide : bool
+        Hundreds of neurons a layer: Lava needs hardly longer for a step of them.
     """
     for _ in range(_NETWORKS):
-        plan = _random_plan(rng, pair, layers, steps, graded, hardware, extreme)
+        wanted = pairs if pair is None else (pair,)
+        plan = _random_plan(rng, wanted, layers, steps, graded, hardware, extreme, wide)
         n_input = int(np.prod(plan.shapes[INPUT]))
         shape = (plan.steps, samples, n_input)
         hold = bool(rng.random() < 0.4) if held is None else held
@@ -118,7 +134,7 @@ def random_case(
         net = _fitting_network(plan, codes)
         if net is not None:
             return net, (codes[0] if hold else codes).astype(np.int32)
-    raise RuntimeError(f"no draw of {pair} fires at {LOWEST_RATE}..{HIGHEST_RATE}")
+    raise RuntimeError(f"no draw of {wanted} fires at {LOWEST_RATE}..{HIGHEST_RATE}")
 
 
 def random_values(rng, shape, max_code, graded):
@@ -128,24 +144,27 @@ def random_values(rng, shape, max_code, graded):
     return np.where(on, rng.integers(0, max_code + 1, shape), 0).astype(np.int64)
 
 
-def _random_plan(rng, pair, layers, steps, graded, hardware, extreme) -> _Plan:
+def _random_plan(rng, pairs, layers, steps, graded, hardware, extreme, wide) -> _Plan:
     extreme = bool(rng.random() < 0.2) if extreme is None else extreme
     graded = bool(extreme or rng.random() < 0.5) if graded is None else graded
     long = layers is None and steps is None and rng.random() < 0.05
     depth = layers or (1 if long else int(rng.choice(6, p=[0.2, 0.25, 0.2, 0.15, 0.1, 0.1])) + 1)
+    depth = max(depth, len(pairs))
     steps = steps or int(rng.integers(64, 76) if long else rng.integers(6, 19))
     bits = 16 if extreme and graded else int(rng.choice([4, 8] if graded else [1, 4, 8]))
     plan = _Plan(
-        rng, steps, 62 if long else 8, hardware, extreme, ConstantEncoder(bits=bits), graded
+        rng, steps, 62 if long else 8, hardware, extreme, wide, ConstantEncoder(bits=bits), graded
     )
     kinds = [str(rng.choice(SYNAPSES, p=[0.35, 0.3, 0.35])) for _ in range(depth)]
     neurons = [str(rng.choice(NEURONS[:-1])) for _ in range(depth)]
     if rng.random() < 0.3:
         neurons[-1] = "readout"
-    if pair is not None:
-        spot = depth - 1 if pair[0] == "readout" else int(rng.integers(depth))
-        neurons[spot], kinds[spot] = pair
-    plan.shapes[INPUT], plan.latency[INPUT] = _free_shape(rng, kinds[0] == "conv"), 0
+    if pairs:
+        last = depth - len(pairs)
+        first = last if pairs[-1][0] == "readout" else int(rng.integers(last + 1))
+        for spot, (neuron, kind) in enumerate(pairs, first):
+            neurons[spot], kinds[spot] = neuron, kind
+    plan.shapes[INPUT], plan.latency[INPUT] = plan.free_shape(kinds[0] == "conv"), 0
     sources = [INPUT]
     for layer in range(depth):
         maps = layer + 1 < depth and kinds[layer + 1] == "conv"
@@ -158,12 +177,6 @@ def _random_plan(rng, pair, layers, steps, graded, hardware, extreme) -> _Plan:
         sources = names
     _add_cycles(plan)
     return plan
-
-
-def _free_shape(rng, maps):
-    if maps or rng.random() < 0.2:
-        return (int(rng.integers(1, 5)), int(rng.integers(2, 7)), int(rng.integers(2, 7)))
-    return (int(rng.integers(3, 41)),)
 
 
 def _add_layer(plan: _Plan, name, neuron, kind, sources, maps):
@@ -179,7 +192,7 @@ def _add_layer(plan: _Plan, name, neuron, kind, sources, maps):
     elif kind != "conv" and rng.random() < 0.1:
         plan.latency[name] = direct + int(rng.integers(1, 5))
     geometry = random_geometry(rng, plan.shapes[main]) if kind == "conv" else None
-    plan.shapes[name] = geometry[0].output_shape if geometry else _free_shape(rng, maps)
+    plan.shapes[name] = geometry[0].output_shape if geometry else plan.free_shape(maps)
     plan.connect(main, name, kind, geometry=geometry)
     for source in sources[1:]:
         plan.connect(source, name, plan.matrix_kind())
