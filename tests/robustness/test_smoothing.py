@@ -405,6 +405,22 @@ def test_an_interrupted_run_goes_on(tmp_path):
         smooth(net, codes, labels, config, checkpoint=path)
 
 
+def test_noisy_codes_are_what_the_network_sees():
+    net, (codes, labels) = small_network(), samples()
+    config = SmoothingConfig(25.0, n0=3, n=1, seed=5)
+    seen = []
+
+    def watch(points):
+        seen.append(points)
+        return np.zeros(len(points), np.int64)
+
+    keys = np.array([4, 0, 9, 2, 7])
+    smooth_classifier(watch, codes, labels, config, max_code=MAX, keys=keys, threads=1)
+    found = smoothing.noisy_codes(codes, config, net.encoder.max_code, draws=3, keys=keys)
+    assert (found == np.concatenate(seen[::2])).all()
+    assert run_fixed(net, found).scores().shape == (15, 3)
+
+
 def test_it_is_reported_as_another_classifier_with_its_cost():
     net, (codes, labels) = small_network(), samples()
     config = SmoothingConfig(25.0, n0=20, n=100)

@@ -39,7 +39,7 @@ from neurodeploy.robustness.certificates.smoothing_bounds import (
     clopper_pearson_below,
     normal_quantile_below,
 )
-from neurodeploy.robustness.certificates.smoothing_noise import GridGaussian
+from neurodeploy.robustness.certificates.smoothing_noise import GridGaussian, noise_stream
 from neurodeploy.robustness.certificates.smoothing_votes import (
     Predict,
     Progress,
@@ -271,6 +271,27 @@ def smooth_classifier(
     return SmoothingResult(
         config, code_step, labels, top, count, p_lower, radius, radius <= 0, energy_per_pass_nj
     )
+
+
+def noisy_codes(
+    codes: NDArray[Any],
+    config: SmoothingConfig,
+    max_code: int,
+    *,
+    draws: int = 1,
+    keys: NDArray[np.int64] | None = None,
+) -> NDArray[np.int32]:
+    """Return what the network sees, [B * draws, n]: the first draws of each sample, in turn.
+
+    For counting activity: a pass under noise costs another energy than one on a clean image.
+    """
+    array, _, numbers = _checked(codes, np.zeros(len(codes), np.int64), keys, max_code)
+    noise = GridGaussian.of(config.sigma_codes, max_code)
+    parts = [
+        noise.noisy(code, draws, noise_stream(config.seed, int(key)), max_code)
+        for code, key in zip(array, numbers, strict=True)
+    ]
+    return np.concatenate(parts).astype(np.int32)
 
 
 def _certified(
