@@ -10,7 +10,7 @@ codes or not. A tie of f is a vote for no class; it counts against the top one.
 At a whole z, ``round(z + N) = z + round(N)`` with probability 1. So it is exact, and not an
 approximation, to draw ``round(N)`` from its own distribution on the integers and to clamp after
 adding. No floating-point Gaussian is drawn at all, which is where smoothing in floats is unsound
-(Jin et al., "Getting a-Round Guarantees", 2022).
+(Voracek and Hein, "Sound Randomized Smoothing in Floating-Point Arithmetics", ICLR 2023).
 
 What is certain: for each sample on its own, over the draws, a certificate is wrong with
 probability at most ``alpha``, given ideal random bits. The lower limit of the probability
