@@ -149,7 +149,8 @@ class TorchGradient:
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         steps, held = readout.steps, like.ndim == 2
         output = self._output(chunks)
-        by_output = readout.back(gradient.to(self._device), output, dtype).transpose(0, 1)
+        by_output = readout.back(gradient.to(self._device), output, dtype)
+        by_output = by_output.expand(output.shape).transpose(0, 1)
         by_sent: dict[str, Tensor] = {}
         home = self._readout.population
         by_v = {home: by_output} if readout.reads_v else {}

@@ -12,22 +12,31 @@ import torch
 from numpy.typing import NDArray
 
 from neurodeploy.network.registers import DECAY_BITS
-from neurodeploy.simulate import gradient_neurons, gradient_recurrence, vector_products
+from neurodeploy.simulate import (
+    gradient_backward,
+    gradient_lanes,
+    gradient_neurons,
+    gradient_recurrence,
+    vector_products,
+)
+from neurodeploy.simulate.byte_rows import byte_rows
 from neurodeploy.simulate.fixed_components import Component, NeuronRule, Slot, compressed
-from neurodeploy.simulate.gradient_sources import Orders, Sent
-from neurodeploy.simulate.gradient_synapses import SlotSum, always_on, slot_sum
+from neurodeploy.simulate.gradient_slots import NOTHING, SlotSum
+from neurodeploy.simulate.gradient_sources import Orders, Sent, roomy_masks
+from neurodeploy.simulate.gradient_synapses import always_on, slot_sum
 from neurodeploy.simulate.spike_functions import Surrogate
+from neurodeploy.simulate.vector_code import LANES
 
 Tensor = torch.Tensor
 _SHAPES = {
-    "triangle": gradient_neurons.TRIANGLE,
-    "rectangle": gradient_neurons.RECTANGLE,
-    "superspike": gradient_neurons.SUPERSPIKE,
+    "triangle": gradient_lanes.TRIANGLE,
+    "rectangle": gradient_lanes.RECTANGLE,
+    "superspike": gradient_lanes.SUPERSPIKE,
 }
 
 
 class Marks(NamedTuple):
-    """What a component did: marks int32 and spikes uint8, [B, T, N]."""
+    """What a component did: marks int32 [B, T, N], spikes uint8 in ``roomy_masks``."""
 
     marks: NDArray[np.int32]
     masks: NDArray[np.uint8]
@@ -47,6 +56,7 @@ class _Inner:
 
     table: NDArray[np.int64]
     dense: NDArray[np.int32]
+    pool: NDArray[np.uint8]
     dense_slopes: NDArray[np.float64]
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
@@ -81,7 +91,7 @@ class ComponentRun:
         self._places = [orders.places(rule.name, rule.size) for rule in self.rules]
         self._inner = _inner(component, orders) if component.loops else None
         self._kinds = np.array([_kind(rule) for rule in self.rules], np.int64)
-        self._reals: dict[Any, tuple[Any, ...]] = {}
+        self._reals: dict[Any, tuple[NDArray[Any], ...]] = {}
         self._known: _Steps | None = None
 
     def slice(self, name: str) -> slice:
@@ -93,28 +103,21 @@ class ComponentRun:
         """Run all steps on what the sources sent."""
         size = int(self._bounds[-1])
         marks = np.empty((batch, steps, size), np.int32)
-        masks = np.empty((batch, steps, size), np.uint8)
+        masks = roomy_masks(batch, steps, size)
         start, rule, over = self._start, self._rule, self._over(steps)
         if self._inner is not None:
             a = self._whole_input(sent, batch, steps)
             inner = self._inner
             gradient_recurrence.step_component(
                 a, start, rule, self._kinds, over.gain, over.resets, self._bounds,
-                inner.table, (inner.dense, inner.indices, inner.weights, self._sizes),
+                inner.table, (inner.dense, inner.indices, inner.weights, self._sizes), inner.pool,
                 inner.indptr, marks, masks,
             )  # fmt: skip
             return Marks(marks, masks)
-        only = self.rules[0]
-        drive = self._input(only.name, sent, batch, steps)
-        if only.population.kind == "dlif":
-            shift = only.population.gain_shift
-            drive = drive.astype(np.int32, copy=False)
-            gradient_neurons.step_dlif(drive, start[1], rule, over.gain[0], shift, marks, masks)
-        else:
-            gradient_neurons.step_lif(
-                drive, start, rule, int(only.subtracts), only.population.refractory_steps,
-                over.resets[0], marks, masks,
-            )  # fmt: skip
+        drive = self._input(self.rules[0].name, sent, batch, steps)
+        gradient_neurons.step_neurons(
+            drive, start, rule, self._kinds[0], over.resets[0], over.gain[0], marks, masks
+        )
         return Marks(marks, masks)
 
     def backward(
@@ -127,26 +130,27 @@ class ComponentRun:
     ) -> Tensor:
         """Return the gradient by the synaptic input, [B, T, N], from that by spikes and by v."""
         batch, steps, size = done.marks.shape
-        slopes, keep = self._real(surrogate, dtype)
+        own = self._real(surrogate, dtype)
         by_a = torch.empty(batch, steps, size, dtype=dtype)
         nothing = torch.empty(0, 0, 0, dtype=dtype)
         from_spikes, from_v = ((nothing if x is None else x).numpy() for x in (by_spikes, by_v))
+        slopes = nothing.numpy()
         limits, shape = self._rule[3], _SHAPES[surrogate.shape]
         over = self._over(steps)
-        factor = over.slope.astype(slopes[0].dtype)
+        factor = over.slope.astype(own[0].dtype)
         if self._inner is None:
-            gradient_neurons.back_through_neurons(
-                done.marks, from_spikes, from_v, limits, slopes, keep, shape,
+            gradient_backward.back_through_neurons(
+                done.marks, from_spikes, from_v, slopes, own, limits, shape,
                 int(self.rules[0].subtracts), factor[0], over.resets[0], by_a.numpy(),
             )  # fmt: skip
             return by_a
         inner = self._inner
         real = (
-            inner.dense_slopes.astype(slopes[0].dtype, copy=False),
-            inner.slopes.astype(slopes[0].dtype, copy=False),
+            inner.dense_slopes.astype(own[0].dtype, copy=False),
+            inner.slopes.astype(own[0].dtype, copy=False),
         )
         gradient_recurrence.back_through_component(
-            done.marks, from_spikes, from_v, limits, slopes, keep, shape, self._kinds, factor,
+            done.marks, from_spikes, from_v, slopes, own, limits, shape, self._kinds, factor,
             over.resets, self._bounds, inner.table, real, inner.indices, inner.indptr,
             by_a.numpy(),
         )  # fmt: skip
@@ -184,16 +188,23 @@ class ComponentRun:
                 found: NDArray[Any] = product.numpy()
                 return found
         steady = all(s.delay == 0 and sent[s.source].held for s in slots)
-        a = np.empty((batch, 1 if steady else steps, constant.size), np.int32)
-        a[:] = constant
+        rows = 1 if steady else steps
+        room = -(-constant.size // LANES) * LANES
+        # One vector more: a stretch of weights may end behind the last row.
+        a = np.empty(batch * rows * room + LANES, np.int32)[:-LANES].reshape(batch, rows, room)
+        start = constant
         for slot in slots:
-            slot.add(sent[slot.source], a)
+            slot.add(sent[slot.source], start, a)
+            start = NOTHING
+        if start.size:
+            a[:, :, : constant.size] = constant
         return a
 
     def _whole_input(self, sent: Mapping[str, Sent], batch: int, steps: int) -> NDArray[np.int32]:
         a = np.empty((batch, steps, int(self._bounds[-1])), np.int32)
         for name in self.names:
-            a[:, :, self.slice(name)] = self._input(name, sent, batch, steps)
+            own = self.slice(name)
+            a[:, :, own] = self._input(name, sent, batch, steps)[:, :, : own.stop - own.start]
         return a
 
     @cached_property
@@ -236,8 +247,8 @@ class ComponentRun:
             )
         return self._known
 
-    def _real(self, surrogate: Surrogate, dtype: torch.dtype) -> tuple[Any, Any]:
-        """Return (threshold, reach, peak) and (keep_u, keep_v), see ``back_through_neurons``."""
+    def _real(self, surrogate: Surrogate, dtype: torch.dtype) -> tuple[NDArray[Any], ...]:
+        """Return (threshold, reach, peak, keep_u, keep_v), see ``back_through_neurons``."""
         key = (surrogate, dtype)
         if key not in self._reals:
             real = np.float32 if dtype == torch.float32 else np.float64
@@ -250,9 +261,8 @@ class ComponentRun:
                 peak, reach = 0.5 / reach, np.ceil(reach)
             threshold = self._side_by_side([rule.full_threshold for rule in self.rules])
             keep = [self._rule[i].astype(np.float64) / 2**DECAY_BITS for i in (0, 1)]
-            self._reals[key] = (
-                tuple(x.astype(real) for x in (threshold, reach, peak)),
-                tuple(x.astype(real) for x in keep),
+            self._reals[key] = tuple(
+                np.ascontiguousarray(x, real) for x in (threshold, reach, peak, *keep)
             )
         return self._reals[key]
 
@@ -260,8 +270,8 @@ class ComponentRun:
 def _kind(rule: NeuronRule) -> tuple[int, int, int, int]:
     p = rule.population
     if p.kind == "dlif":
-        return gradient_recurrence.DLIF, 0, 0, p.gain_shift
-    kind = gradient_recurrence.EXTENDED if p.is_extended else gradient_recurrence.PLAIN
+        return gradient_neurons.DLIF, 0, 0, p.gain_shift
+    kind = gradient_neurons.EXTENDED if p.is_extended else gradient_neurons.PLAIN
     return kind, int(rule.subtracts), p.refractory_steps, 0
 
 
@@ -271,36 +281,43 @@ def _inner(component: Component, orders: Orders) -> _Inner:
     sizes = {rule.name: rule.size for rule in component.rules}
     table: list[tuple[int, ...]] = []
     dense: list[NDArray[np.int64]] = []
+    pool: list[NDArray[np.uint8]] = []
     dense_slopes: list[NDArray[np.float64]] = []
-    indptr, indices, weights, slopes = [np.zeros(1, np.int64)], [], [], []
-    panel_at: list[int] = []
-    dense_at = panels_at = rows_at = entries = 0
+    indptr: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
+    indices: list[NDArray[np.int64]] = []
+    weights: list[NDArray[np.int64]] = []
+    slopes: list[NDArray[np.floating]] = []
     for slot in component.loops:
         to, of = (orders.places(n, sizes[n]) for n in (slot.target, slot.source))
         factor = 2.0**slot.exponent
         ends = index[slot.source], index[slot.target], slot.delay
-        is_dense = slot.layout is None
-        first = dense_at if is_dense else rows_at
-        table.append((*ends, slot.exponent, int(slot.wraps_at_24_bits), int(is_dense), first))
-        if is_dense:
+        rule = slot.exponent, int(slot.wraps_at_24_bits)
+        if slot.layout is None:
             matrix = slot.weight[to][:, of].astype(np.int64)
-            dense.append(matrix.T.ravel())
+            in_bytes = byte_rows(matrix, max(slot.exponent, 0))
+            panels_at = sum(x.size for x in dense_slopes)
             dense_slopes.append(vector_products.panels(matrix * factor))
-            panel_at.append(panels_at)
-            dense_at += matrix.size
-            panels_at += dense_slopes[-1].size
+            if in_bytes is None:
+                form, first = gradient_recurrence.ROWS_OF_INTEGERS, sum(x.size for x in dense)
+                dense.append(matrix.T.ravel())
+                table.append((*ends, *rule, form, first, panels_at, 0, 0, 0, 0))
+                continue
+            form, first = gradient_recurrence.ROWS_OF_BYTES, sum(x.size for x in pool)
+            pool.append(in_bytes.pool)
+            how = in_bytes.row, in_bytes.offset, in_bytes.left, first + in_bytes.pool.size
+            table.append((*ends, *rule, form, first, panels_at, *how))
             continue
-        panel_at.append(0)
+        first, entries = sum(x.size for x in indptr) - 1, sum(x.size for x in indices)
+        table.append((*ends, *rule, gradient_recurrence.LISTED, first, 0, 0, 0, 0, 0))
         rows = _rows_by_source(slot, to, of)
         indptr.append(rows[0][1:] + entries)
         indices.append(rows[1])
         weights.append(rows[2])
         slopes.append(rows[2] * factor)
-        rows_at, entries = rows_at + of.size, entries + rows[1].size
-    columns = [np.array(table, np.int64).reshape(-1, 7), np.array(panel_at, np.int64)]
     return _Inner(
-        table=np.column_stack(columns),
+        table=np.array(table, np.int64).reshape(-1, 12),
         dense=_joined(dense, np.int32),
+        pool=_joined(pool, np.uint8),
         dense_slopes=_joined(dense_slopes, np.float64),
         indptr=_joined(indptr, np.int64),
         indices=_joined(indices, np.int32),

@@ -14,10 +14,10 @@ from neurodeploy.network.fixed import FixedPointNetwork
 from neurodeploy.network.registers import V_MAX
 from neurodeploy.simulate.fixed_components import components, reachable
 from neurodeploy.simulate.gradient_components import ComponentRun, Marks
-from neurodeploy.simulate.gradient_neurons import HELD
+from neurodeploy.simulate.gradient_lanes import HELD
 from neurodeploy.simulate.gradient_readout import ReadoutGradient
 from neurodeploy.simulate.gradient_recurrence import BLOCK
-from neurodeploy.simulate.gradient_sources import Orders, Sent
+from neurodeploy.simulate.gradient_sources import Orders, Sent, roomy_masks
 from neurodeploy.simulate.gradient_sums import mark_codes
 from neurodeploy.simulate.spike_functions import Surrogate
 
@@ -119,8 +119,11 @@ class CompiledGradient:
             done = run.forward(sent, batch, steps)
             for name in run.names:
                 own = run.slice(name)
-                alone = len(run.names) == 1
-                sent[name] = Sent(done.masks if alone else done.masks[:, :, own].copy())
+                masks, size = done.masks, own.stop - own.start
+                if len(run.names) > 1:
+                    masks = roomy_masks(batch, steps, size)
+                    masks[:, :, :size] = done.masks[:, :, own]
+                sent[name] = Sent(masks, size)
             marks[i] = done
         return _Chunk(samples, marks, self._output(marks[self._runs.index(self._home)]))
 
@@ -157,7 +160,7 @@ class CompiledGradient:
             for name in here:
                 part = by_sent.pop(name, None)
                 if self._readout.population == name and not readout.reads_v:
-                    part = by_output if part is None else part.add_(by_output)
+                    part = by_output if part is None else part + by_output
                 if part is None or not self._can_fire[name]:
                     continue
                 by_spikes = _placed(part, by_spikes, run.slice(name), (batch, steps, size))
@@ -173,8 +176,11 @@ class CompiledGradient:
     def _stimulus(self, codes: NDArray[np.floating], samples: slice) -> Sent:
         """Round codes [T or 1, B, n], check their range, and put samples first."""
         values = codes[:, samples]
-        masks = np.empty((values.shape[1], values.shape[0], values.shape[2]), np.uint8)
-        if mark_codes(codes, samples.start, float(self._largest), masks):
+        steps, batch, size = values.shape
+        masks = roomy_masks(batch, steps, size)
+        shape = self._orders.shape(INPUT)
+        channels = 1 if shape is None else shape[0]
+        if mark_codes(codes, samples.start, float(self._largest), channels, masks):
             low, high = values.min(), values.max()
             raise RangeError(
                 f"codes: range {low}..{high} leaves the encoder's 0..{self._largest}; "
@@ -184,7 +190,7 @@ class CompiledGradient:
         if self._graded:
             whole = np.rint(values).astype(np.int32)
             payloads = self._kept(np.ascontiguousarray(whole.transpose(1, 0, 2)))
-        return Sent(self._kept(masks), payloads)
+        return Sent(masks, size, payloads)
 
     def _kept(self, values: NDArray[Any]) -> NDArray[Any]:
         """Bring the input's values [B, T, n] into the order in which they are kept."""
@@ -206,7 +212,9 @@ class CompiledGradient:
         """Return what the read-out reads, in C order: spikes uint8, or v after reset, int32."""
         name = self._readout.population
         rule = next(r for r in self._home.rules if r.name == name)
-        back = np.argsort(self._orders.places(name, rule.size))
+        back: Any = slice(None)
+        if self._orders.shape(name) is not None:
+            back = np.argsort(self._orders.places(name, rule.size))
         if self._readout.kind == "count":
             return torch.from_numpy(done.masks[:, :, self._reads][:, :, back])
         marks = done.marks[:, :, self._reads][:, :, back]

@@ -44,9 +44,10 @@ class ReadoutGradient:
 
     def read(self, output: Tensor) -> Tensor:
         """Return the raw scores [B, N], float64, of an output [B, T, N] of whole numbers."""
-        seen = output[:, self.start : self.stop].to(torch.float64)
+        seen = output[:, self.start : self.stop]
         if self.kind in ("count", "mean_v"):
-            return seen.sum(dim=1)
+            return seen.sum(dim=1, dtype=torch.int64).to(torch.float64)
+        seen = seen.to(torch.float64)
         if self.kind == "max_v":
             return seen.amax(dim=1)
         if self.kind == "sum" and self.start:
@@ -54,9 +55,14 @@ class ReadoutGradient:
         return seen[:, -1].clone()
 
     def back(self, gradient: Tensor, output: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the gradient by the output, [B, T, N], from that by the raw scores [B, N]."""
-        by = torch.zeros(output.shape, dtype=dtype, device=gradient.device)
+        """Return the gradient by the output, [B, T, N], from that by the raw scores [B, N].
+
+        It is [B, 1, N] where it is the same at every step.
+        """
         given = gradient.to(dtype)
+        if self.kind in ("count", "mean_v") and self.stop - self.start == output.shape[1]:
+            return given[:, None].contiguous()
+        by = torch.zeros(output.shape, dtype=dtype, device=gradient.device)
         if self.kind in ("count", "mean_v"):
             by[:, self.start : self.stop] = given[:, None]
         elif self.kind == "max_v":

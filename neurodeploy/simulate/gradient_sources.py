@@ -11,18 +11,29 @@ from numpy.typing import NDArray
 from neurodeploy.network.connections import INPUT
 from neurodeploy.network.fixed_synapse import ConvLayout, Shape3
 from neurodeploy.simulate.fixed_components import Component, Slot
+from neurodeploy.simulate.lanes import MASK_ALIGNMENT
 
 Tensor = torch.Tensor
 
 
-class Sent:
-    """What a source sent: ``masks`` uint8 [B, T or 1, n], and graded payloads if there are any.
+def roomy_masks(batch: int, steps: int, size: int) -> NDArray[np.uint8]:
+    """Return zeros [B, T, size padded to MASK_ALIGNMENT], behind which whole words may be read."""
+    width = -(-size // MASK_ALIGNMENT) * MASK_ALIGNMENT
+    total = batch * steps * width
+    return np.zeros(total + MASK_ALIGNMENT, np.uint8)[:total].reshape(batch, steps, width)
 
-    One row where it is the same at every step.
+
+class Sent:
+    """What a source of ``size`` sent: 0 or 1 in ``roomy_masks``, and payloads if there are any.
+
+    ``masks`` uint8 [B, T or 1, padded], ``payloads`` int32 [B, T or 1, n]; one row where it is the
+    same at every step.
     """
 
-    def __init__(self, masks: NDArray[np.uint8], payloads: NDArray[np.int32] | None = None) -> None:
-        self.masks = masks
+    def __init__(
+        self, masks: NDArray[np.uint8], size: int, payloads: NDArray[np.int32] | None = None
+    ) -> None:
+        self.masks, self.size = masks, size
         self.payloads = payloads
 
     @property
@@ -33,12 +44,13 @@ class Sent:
     @cached_property
     def density(self) -> float:
         """Share of the places that sent."""
-        return float(np.count_nonzero(self.masks)) / self.masks.size
+        places = self.masks.shape[0] * self.masks.shape[1] * self.size
+        return int(np.count_nonzero(self.masks)) / float(places)
 
     @cached_property
     def spikes(self) -> Tensor:
         """0 or 1, float32."""
-        return torch.from_numpy(self.masks).to(torch.float32)
+        return torch.from_numpy(self._marked.astype(np.float32))
 
     @cached_property
     def values(self) -> Tensor:
@@ -50,7 +62,16 @@ class Sent:
     @cached_property
     def whole(self) -> NDArray[np.int32]:
         """The payloads, int32."""
-        return self.masks.astype(np.int32) if self.payloads is None else self.payloads
+        return self.present if self.payloads is None else self.payloads
+
+    @property
+    def present(self) -> NDArray[np.int32]:
+        """0 or 1, int32."""
+        return self._marked.astype(np.int32)
+
+    @property
+    def _marked(self) -> NDArray[np.uint8]:
+        return self.masks[:, :, : self.size]
 
 
 class Orders:

@@ -1,8 +1,8 @@
 """Products of real matrices in vector instructions, for kernels that cannot call a library.
 
-A tile of 8 rows times 16 columns stays in registers while the sum runs; the right-hand matrix is
-kept in panels of 16 columns, which lie in memory as they are read. Arrays are 1-D, places are
-int64, and nothing checks bounds: callers do. float32 and float64.
+A tile of 8 rows times 16 or 32 columns stays in registers while the sum runs; the right-hand
+matrix is kept in panels of 16 columns, which lie in memory as they are read. Arrays are 1-D, places
+are int64, and nothing checks bounds: callers do. float32 and float64.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from neurodeploy.simulate.compiling import compiled
+from neurodeploy.simulate.compiling import compiled, inlined
+from neurodeploy.simulate.vector_code import LANES, Lanes
 
-#: Columns of a panel, rows of a tile, and columns of a dense block under a sparse matrix.
-LANES, ROWS, BLOCK = 16, 8, 32
+#: Rows of a tile, and columns of a dense block under a sparse matrix.
+ROWS, BLOCK = 8, 32
 #: Sums of one sparse row that run side by side.
 _CHAINS = 4
 
@@ -32,84 +33,90 @@ def panels(matrix: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(padded.reshape(depth, count, LANES).transpose(1, 0, 2)).ravel()
 
 
-class _Vectors:
-    """What the generated code needs for one element type."""
+def _make_tile(vectors: int, *, partial: bool = False, adds: bool = False) -> Any:
+    """Return an intrinsic for a tile of ROWS rows times ``vectors`` * LANES columns.
 
-    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
-        self._context, self._builder = context, builder
-        single = dtype == types.float32
-        self.element: Any = ir.FloatType() if single else ir.DoubleType()
-        self._align = 4 if single else 8
-        self.vector = ir.VectorType(self.element, LANES)
-        kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        name = f"llvm.fma.v{LANES}f{8 * self._align}"
-        declare: Any = cgutils.get_or_insert_function
-        self._fma = declare(builder.module, kind, name)
-
-    def pointer(self, kind: Any, array: Any, place: Any) -> Any:
-        data = self._context.make_array(kind)(self._context, self._builder, array).data
-        return self._builder.gep(data, [place])
-
-    def load(self, pointer: Any) -> Any:
-        wide = self._builder.bitcast(pointer, self.vector.as_pointer())
-        return self._builder.load(wide, align=self._align, typ=self.vector)
-
-    def store(self, value: Any, pointer: Any) -> None:
-        wide = self._builder.bitcast(pointer, self.vector.as_pointer())
-        self._builder.store(value, wide, align=self._align)
-
-    def everywhere(self, scalar: Any) -> Any:
-        nothing = ir.Constant(self.vector, ir.Undefined)
-        first = self._builder.insert_element(nothing, scalar, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return self._builder.shuffle_vector(first, nothing, zeros)
-
-    def zeros(self, count: int) -> list[Any]:
-        """Return ``count`` accumulators, which the compiler keeps in registers."""
-        zero = ir.Constant(self.vector, [ir.Constant(self.element, 0.0)] * LANES)
-        variable: Any = cgutils.alloca_once_value
-        return [variable(self._builder, zero) for _ in range(count)]
-
-    def add_product(self, total: Any, a: Any, b: Any) -> None:
-        sum_ = self._builder.call(self._fma, [a, b, self._builder.load(total)])
-        self._builder.store(sum_, total)
-
-
-def _product_tile(
-    typing_context: Any, a: Any, place: Any, stride: Any, depth: Any, panel: Any, first: Any,
-    tile: Any,
-) -> Any:  # fmt: skip
-    """``tile[r, :] = sum_k a[place + r * stride + k] * panel[first + k, :]`` for 8 rows r."""
+    ``out[place + r * apart + i] = sum_k a[at + r * depth_a + k] * panel[begin + k, i]`` for all
+    rows r and columns i; ``adds`` adds it to what is there. ``partial``: only ``width`` columns of
+    the one vector are written.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values, at, step, count, weights, begin, out = arguments
-        kinds = signature.args
-        v = _Vectors(context, builder, kinds[0].dtype)
-        width = ir.Constant(ir.IntType(64), LANES)
-        rows = [
+        values, at, step, count, weights, begin, out, place, apart, width = arguments
+        kinds, long = signature.args, ir.IntType(64)
+        v = Lanes(context, builder, kinds[0].dtype, width if partial else None)
+        rows, targets = [], []
+        for r in range(ROWS):
+            row = ir.Constant(long, r)
+            source = builder.add(at, builder.mul(row, step))
+            rows.append(v.pointer(kinds[0], values, source))
+            target = builder.add(place, builder.mul(row, apart))
+            targets.append(v.pointer(kinds[6], out, target))
+        panel = builder.mul(count, ir.Constant(long, LANES))
+        rights = [
             v.pointer(
-                kinds[0],
-                values,
-                builder.add(at, builder.mul(ir.Constant(ir.IntType(64), r), step)),
+                kinds[4], weights, builder.add(begin, builder.mul(panel, ir.Constant(long, i)))
             )
-            for r in range(ROWS)
+            for i in range(vectors)
         ]
-        right = v.pointer(kinds[4], weights, begin)
-        totals = v.zeros(ROWS)
+        columns = [ir.Constant(long, i * LANES) for i in range(vectors)]
+        if adds:
+            first = [v.load(builder.gep(t, [c])) for t in targets for c in columns]
+        else:
+            first = [v.everywhere(ir.Constant(v.element, 0.0))] * (ROWS * vectors)
+        variable: Any = cgutils.alloca_once_value  # becomes a register
+        totals = [variable(builder, x) for x in first]
         with cgutils.for_range(builder, count) as loop:
-            w = v.load(builder.gep(right, [builder.mul(loop.index, width)]))
-            for row, total in zip(rows, totals, strict=True):
-                scalar = builder.load(builder.gep(row, [loop.index]), typ=v.element)
-                v.add_product(total, v.everywhere(scalar), w)
-        for r, total in enumerate(totals):
-            place_out = ir.Constant(ir.IntType(64), r * LANES)
-            v.store(builder.load(total), v.pointer(kinds[6], out, place_out))
+            place_k = builder.mul(loop.index, ir.Constant(long, LANES))
+            w = [v.load_all(builder.gep(right, [place_k])) for right in rights]
+            for r, row in enumerate(rows):
+                scalar = v.everywhere(builder.load(builder.gep(row, [loop.index]), typ=v.element))
+                for i in range(vectors):
+                    total = totals[r * vectors + i]
+                    builder.store(v.fma(scalar, w[i], builder.load(total)), total)
+        for r, target in enumerate(targets):
+            for i, column in enumerate(columns):
+                v.store(builder.load(totals[r * vectors + i]), builder.gep(target, [column]))
         return context.get_dummy_value()
 
-    return types.void(a, place, stride, depth, panel, first, tile), generate
+    def typed(
+        typing_context: Any, a: Any, at: Any, step: Any, depth: Any, panel: Any, begin: Any,
+        out: Any, place: Any, apart: Any, width: Any,
+    ) -> Any:  # fmt: skip
+        return types.void(a, at, step, depth, panel, begin, out, place, apart, width), generate
+
+    return intrinsic(typed)
 
 
-product_tile: Any = intrinsic(_product_tile)
+_tile: Any = _make_tile(1)
+_part_tile: Any = _make_tile(1, partial=True)
+_wide_tile: Any = _make_tile(2)
+_added_tile: Any = _make_tile(1, adds=True)
+_added_part_tile: Any = _make_tile(1, partial=True, adds=True)
+_added_wide_tile: Any = _make_tile(2, adds=True)
+
+
+@inlined
+def add_products(
+    a: Any, at: Any, step: Any, depth: Any, weights: Any, begin: Any, out: Any, place: Any,
+    apart: Any, size: Any,
+) -> None:  # fmt: skip
+    """Add a product to ROWS rows of ``size`` columns.
+
+    ``out[place + r * apart + i] += sum_k a[at + r * step + k] * W[k, i]``; W [depth, size] stands
+    in ``panels`` from ``begin`` on.
+    """
+    column = np.int64(0)
+    while column < size:
+        panel, left = begin + column * depth, size - column
+        if left >= 2 * LANES:
+            _added_wide_tile(a, at, step, depth, weights, panel, out, place + column, apart, left)
+            column += LANES
+        elif left >= LANES:
+            _added_tile(a, at, step, depth, weights, panel, out, place + column, apart, left)
+        else:
+            _added_part_tile(a, at, step, depth, weights, panel, out, place + column, apart, left)
+        column += LANES
 
 
 def _sparse_row(
@@ -121,12 +128,14 @@ def _sparse_row(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values, columns, start, end, dense, target, at = arguments
         kinds, long = signature.args, ir.IntType(64)
-        v = _Vectors(context, builder, kinds[0].dtype)
+        v = Lanes(context, builder, kinds[0].dtype)
         value_at = v.pointer(kinds[0], values, start)
         column_at = v.pointer(kinds[1], columns, start)
         count = builder.sub(end, start)
         # Several sums side by side, since each waits for its own last addition.
-        sums = [v.zeros(BLOCK // LANES) for _ in range(_CHAINS)]
+        variable: Any = cgutils.alloca_once_value  # becomes a register
+        zero = ir.Constant(v.real, None)
+        sums = [[variable(builder, zero) for _ in range(BLOCK // LANES)] for _ in range(_CHAINS)]
 
         def add(k: Any, totals: list[Any]) -> None:
             scalar = builder.load(builder.gep(value_at, [k]), typ=v.element)
@@ -135,7 +144,7 @@ def _sparse_row(
             base, weight = v.pointer(kinds[4], dense, row), v.everywhere(scalar)
             for i, total in enumerate(totals):
                 part = builder.gep(base, [ir.Constant(long, i * LANES)])
-                v.add_product(total, weight, v.load(part))
+                builder.store(v.fma(weight, v.load(part), builder.load(total)), total)
 
         rounds = builder.sdiv(count, ir.Constant(long, _CHAINS))
         with cgutils.for_range(builder, rounds) as loop:
@@ -176,22 +185,34 @@ def multiply(a: Any, weights: Any, out: Any, first: Any, stride: Any, size: Any)
     """
     count, depth = a.shape
     flat = a.reshape(-1)
-    tile = np.empty(ROWS * LANES, a.dtype)
+    # Rows that fill no tile: their product stands in scratch first.
     rest = np.zeros(ROWS * depth, a.dtype)
+    tile = np.empty(ROWS * 2 * LANES, a.dtype)
     whole = count - count % ROWS
     rest[: (count - whole) * depth] = flat[whole * depth :]
-    for column in range(0, size, LANES):
-        width = min(np.int64(LANES), size - column)
-        for begin in range(0, count, ROWS):
-            rows = min(np.int64(ROWS), count - begin)
-            if rows == ROWS:
-                product_tile(flat, begin * depth, depth, depth, weights, column * depth, tile)
+    column = np.int64(0)
+    while column < size:
+        panel, left = column * depth, size - column
+        width = 2 * LANES if left >= 2 * LANES else min(left, np.int64(LANES))
+        place = first + column
+        for begin in range(0, whole, ROWS):
+            at, to = begin * depth, place + begin * stride
+            if width == 2 * LANES:
+                _wide_tile(flat, at, depth, depth, weights, panel, out, to, stride, left)
+            elif width == LANES:
+                _tile(flat, at, depth, depth, weights, panel, out, to, stride, left)
             else:
-                product_tile(rest, np.int64(0), depth, depth, weights, column * depth, tile)
-            for r in range(rows):
-                at = first + (begin + r) * stride + column
+                _part_tile(flat, at, depth, depth, weights, panel, out, to, stride, left)
+        if whole < count:
+            if width == 2 * LANES:
+                _wide_tile(rest, 0, depth, depth, weights, panel, tile, 0, 2 * LANES, left)
+            else:
+                _tile(rest, 0, depth, depth, weights, panel, tile, 0, 2 * LANES, left)
+            for r in range(count - whole):
+                to = place + (whole + r) * stride
                 for i in range(width):
-                    out[at + i] = tile[r * LANES + i]
+                    out[to + i] = tile[r * 2 * LANES + i]
+        column += width
 
 
 @compiled(
