@@ -37,6 +37,11 @@ NO_FIRST_STEP = (
     "bring nothing in the first step although their sources send then; no synapse of a target does "
     "that: delay them by a step"
 )
+#: What is wrong with a bias behind a delay, and the remedy.
+_NO_LATE_BIAS = (
+    ", and biases of a target act from the first step on; put the Delay before the node with the "
+    "bias (which then acts at once), or take the bias out"
+)
 
 
 class MoveBiases(Pass):
@@ -77,7 +82,7 @@ class MoveBiases(Pass):
 
 
 def late_biases(network: Network) -> dict[str, str]:
-    """Return what makes biases begin after the first step: {synapse or node: how}.
+    """Return what makes biases begin after the first step: {synapse or node: how, and the remedy}.
 
     Empty where no such bias reaches a neuron.
     """
@@ -96,16 +101,19 @@ def late_biases(network: Network) -> dict[str, str]:
         if s.source == ALWAYS_ON:
             first = np.ones(size)
             if s.late:
-                found[s.name] = f"its line begins after {s.delay_steps} steps"
+                found[s.name] = f"its line begins after {s.delay_steps} steps; drop that delay"
         if s.silent_first and constant_of(s.operators, np.asarray(first * (not s.late))).any():
-            found[s.name] = "its biases are missing in the first step (recurrent-cut affine)"
+            found[s.name] = (
+                "its biases are missing in the first step (recurrent-cut affine), and biases of a "
+                "target act from the first step on; use --recurrent-cut spikes"
+            )
         if s.late and any(x.any() for x in sent.get(s.source, {}).values()):
-            found[s.name] = f"delays a bias by {s.delay_steps} steps"
+            found[s.name] = f"delays a bias by {s.delay_steps} steps{_NO_LATE_BIAS}"
     for p in passing:
         if p.delay_steps is not None:
             arrived = sum((np.abs(x) for x in _arriving(network, p, sent).values()), np.zeros(1))
             if (np.asarray(arrived) * p.delay_steps).any():
-                found[p.name] = f"delays a bias by up to {p.delay_steps.max()} steps"
+                found[p.name] = f"delays a bias by up to {p.delay_steps.max()} steps{_NO_LATE_BIAS}"
     return found
 
 

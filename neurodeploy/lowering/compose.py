@@ -76,8 +76,5 @@ def is_deployable_form(network: Network) -> bool:
 
 def late_bias_message(late: dict[str, str]) -> str:
     """Return the message of the error about biases that begin late."""
-    lines = "; ".join(f"{name}: {how}" for name, how in late.items())
-    return (
-        f"synapses and nodes {lines}. No single bias can say this; use recurrent-cut spikes, or "
-        "put the Delay before the node with the bias"
-    )
+    lines = "\n  ".join(f"{name}: {how}" for name, how in late.items())
+    return f"{len(late)} synapses or nodes make a bias begin late:\n  {lines}"

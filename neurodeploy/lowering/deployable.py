@@ -50,10 +50,7 @@ def obstacles(network: Network) -> dict[str, tuple[str, ...]]:
         for name in lost_first_steps(network, passing_order(network)):
             found.setdefault(name, []).append(NO_FIRST_STEP)
         for name, how in late_biases(network).items():
-            found.setdefault(name, []).append(
-                f"{how}; biases act from the first step on: use recurrent-cut spikes, or put the "
-                "Delay before the node with the bias"
-            )
+            found.setdefault(name, []).append(how)
     for name in _delayed_offsets(network):
         found.setdefault(name, []).append(
             f"delays an input whose lowest value is {network.encoder.low:g}: before the first step "
@@ -85,6 +82,10 @@ def _of_neuron(p: Population) -> list[str]:
                 f"{name} is {worst:g} per step, outside 0..1 (dt beyond tau, or a negative tau): "
                 "Loihi's decay cannot overshoot; use a smaller --dt"
             )
+    if p.kind == "li" and p.gain is not None:
+        found.append(
+            "a gain on a neuron that never fires has no integer form; scale its input instead"
+        )
     return found if p.kind == "li" else found + _of_spiking(p)
 
 

@@ -91,8 +91,13 @@ def with_extra_steps(network: Network, extra: Mapping[str, int]) -> Network:
     return dataclasses.replace(network, synapses=synapses)
 
 
-def latency_findings(network: Network, timeline: Timeline) -> list[Finding]:
-    """Name the feedback that is slower on the chip, and the synapses that wait for others."""
+def latency_findings(
+    network: Network, timeline: Timeline, *, measured: bool = False
+) -> list[Finding]:
+    """Name the feedback that is slower on the chip, and the synapses that wait for others.
+
+    ``measured``: what slower feedback changes is measured, on calibration data.
+    """
     findings = []
     for s in network.synapses:
         where = f"synapse {s.name}"
@@ -102,10 +107,9 @@ def latency_findings(network: Network, timeline: Timeline) -> list[Finding]:
                 f"the chip than the {s.delay_steps} of the network: every synapse of the cycle "
                 "costs one step"
             )
-            remedy = (
-                f"train with this feedback {s.delay_steps + steps} steps late, or give "
-                "--calibration data to see what it changes"
-            )
+            remedy = f"train with this feedback {s.delay_steps + steps} steps late"
+            if not measured:
+                remedy += ", or give --calibration data to see what it changes"
             findings.append(Finding("warning", where, text, remedy, {"extra_steps": steps}))
         if steps := timeline.delay.get(s.name):
             text = f"waits {steps} hardware steps, so that it arrives with the longer paths"

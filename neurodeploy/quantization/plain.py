@@ -30,9 +30,6 @@ def obstacles(network: Network) -> dict[str, str]:
     for p in network.populations:
         if p.kind not in ("lif", "li"):
             found.setdefault(p.name, f"is a {p.kind} population; compose the network first")
-        elif p.kind == "li" and p.gain is not None:
-            text = "a gain on a neuron that never fires has no integer form; scale its input"
-            found.setdefault(p.name, text)
     for s in network.synapses:
         if text := _not_composed(s):
             found.setdefault(s.name, text)

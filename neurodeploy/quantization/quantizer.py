@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import RangeError
+from neurodeploy.errors import NeurodeployError, RangeError, ResourceError
 from neurodeploy.findings import Finding, Result
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import (
@@ -119,11 +119,19 @@ def quantize_network(
     config = config or QuantizeConfig()
     steps = steps or network.steps or 0
     timeline = solve_latencies(network, longest_delay(profile))
-    built = _Built(findings=latency_findings(network, timeline))
+    built = _Built(findings=latency_findings(network, timeline, measured=seen is not None))
+    refused: list[NeurodeployError] = []
     for population in network.populations:
         # Numbers beyond float64 are refused by name, not by a warning of numpy's.
         with np.errstate(over="ignore", invalid="ignore"):
-            _quantize_population(network, population, timeline, config, (seen or {}), steps, built)
+            try:
+                _quantize_population(
+                    network, population, timeline, config, (seen or {}), steps, built
+                )
+            except (RangeError, ResourceError) as error:
+                refused.append(error)
+    if refused:
+        raise _all_of(refused)
     net = FixedPointNetwork(
         populations=tuple(built.populations),
         synapses=tuple(built.synapses),
@@ -140,6 +148,14 @@ def quantize_network(
     if not config.lava_quirks:
         require_legal(net)
     return Result(net, tuple(built.findings))
+
+
+def _all_of(refused: Sequence[NeurodeployError]) -> NeurodeployError:
+    """Return one error that says what all of them say, of the first one's class."""
+    if len(refused) == 1:
+        return refused[0]
+    lines = "\n  ".join(str(error) for error in refused)
+    return type(refused[0])(f"{len(refused)} populations cannot be quantised:\n  {lines}")
 
 
 def longest_delay(profile: Profile) -> int:
