@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.simulate.aligned import aligned
 from neurodeploy.simulate.dense_lanes import BYTES
 
 #: Widest target whose states, parameters and sums stay in the first cache level.
@@ -63,5 +64,5 @@ def byte_rows(weight: NDArray[np.int64], left: int) -> ByteRows | None:
     bytes_[:-1] = -offset
     bytes_[:-1, :n_out] = (units - offset).T
     halves = bytes_.reshape(n_in + 1, row // BYTES, 2, BYTES // 2)
-    pool = np.ascontiguousarray(halves.transpose(0, 1, 3, 2)).ravel()
+    pool = aligned(halves.transpose(0, 1, 3, 2)).ravel()
     return ByteRows(pool, row, offset, left + common)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import numpy as np
 from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
@@ -29,6 +30,14 @@ def inlined(function: Function) -> Function:
     """Compile for use inside other kernels."""
     kernel: Any = njit(nogil=True, inline="always")(function)
     return cast(Function, kernel)
+
+
+@inlined
+def scratch(size: Any, kind: Any) -> Any:
+    """Return zeros of a 32-bit type that begin with a cache line."""
+    raw = np.zeros(size + 16, kind)
+    begin = np.int64((-np.int64(raw.ctypes.data) & 63) >> 2)
+    return raw[begin : begin + size]
 
 
 def _trailing_zeros(typing_context: Any, word: Any) -> Any:

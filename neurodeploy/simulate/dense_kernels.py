@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.simulate.compiling import compiled, inlined
+from neurodeploy.simulate.compiling import compiled, inlined, scratch
 from neurodeploy.simulate.dense_lanes import (
     BYTES,
     EVENTS_PER_SUM,
@@ -121,9 +121,11 @@ def step_dense_lif(
     size, steps = bias.size, resets.size
     traced = trace_u.size + trace_v.size + trace_v_pre.size > 0
     events = np.empty(max(width_0, width_1) + _UNROLLED + ROWS_AT_ONCE, np.int32)
-    total_0 = np.zeros(max(bytes_0, bytes_1, size), np.int32)
-    total_1, more = total_0.copy(), total_0.copy()
-    v_pre, fired_here = np.empty(size, np.int32), np.empty(size, np.int32)
+    most = max(bytes_0, bytes_1, size)
+    total_0, total_1, more = (
+        scratch(most, np.int32), scratch(most, np.int32), scratch(most, np.int32)
+    )  # fmt: skip
+    v_pre, fired_here = scratch(size, np.int32), scratch(size, np.int32)
     for b in range(all_u.shape[0]):
         fired_here[:] = 0
         counted = np.int64(0)

@@ -53,12 +53,12 @@ class Codes:
         rest = np.empty(0, np.uint8)
         for last, block in self._slabs():
             if packed:
-                bits = np.concatenate([rest, block.ravel()])
+                bits = np.concatenate([rest, block.ravel()]) if rest.size else block.ravel()
                 whole = bits.size if last else bits.size // 8 * 8
                 rest = bits[whole:]
-                stream.update(np.packbits(bits[:whole]).tobytes())
+                stream.update(np.packbits(bits[:whole]).data)
             else:
-                stream.update(block.astype(dtype, copy=False).tobytes())
+                stream.update(np.ascontiguousarray(block, dtype).reshape(-1).data)
         if packed:
             sizes = np.array(shape).astype("<i8")
             stream.update(f"shape\0{sizes.dtype.str}\0{sizes.shape}\0".encode())

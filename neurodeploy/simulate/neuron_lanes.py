@@ -33,7 +33,8 @@ def _rounds_products(context: Any) -> bool:
 def _decay_by_floats(builder: Any, x: Any, rate: Any) -> Any:
     """``D(x, 4096 * rate)`` for |x| <= 2^24, which floats hold."""
     kind = ir.FunctionType(rate.type, [rate.type, rate.type, ir.IntType(32)])
-    product = cgutils.get_or_insert_function(builder.module, kind, _PRODUCT)
+    declared: Any = cgutils.get_or_insert_function
+    product = declared(builder.module, kind, _PRODUCT)
     rounding = ir.Constant(ir.IntType(32), _TOWARD_ZERO)
     exact = builder.call(product, [builder.sitofp(x, rate.type), rate, rounding])
     return builder.fptosi(exact, x.type)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.network.fixed import V_MAX
-from neurodeploy.simulate.compiling import compiled, inlined
+from neurodeploy.simulate.compiling import compiled, inlined, scratch
 from neurodeploy.simulate.event_kernels import TABLES, add_fours
 from neurodeploy.simulate.lanes import LANES
 from neurodeploy.simulate.neuron_lanes import step_plain, step_plain_traced
@@ -57,7 +57,7 @@ def keep_row(values: Any, trace: Any) -> None:
 @inlined
 def rates(keep: Any) -> Any:
     """Return decay factors over 4096, for the vector instructions."""
-    found = np.empty(keep.size, np.float32)
+    found = scratch(keep.size, np.float32)
     for i in range(keep.size):
         found[i] = np.float32(keep[i]) * np.float32(2.0**-12)
     return found
@@ -131,8 +131,8 @@ def step_lif(
     rows, width, a_rows, room = masks.shape[1], masks.shape[2], a.shape[1], a.shape[2]
     rate_u, rate_v = rates(keep_u), rates(keep_v)
     size, traced = bias.size, trace_u.size + trace_v.size + trace_v_pre.size > 0
-    no_sum, v_pre = np.empty(0, np.int32), np.empty(size, np.int32)
-    fired_here = np.empty(size, np.int32)
+    no_sum, v_pre = np.empty(0, np.int32), scratch(size, np.int32)
+    fired_here = scratch(size, np.int32)
     none = np.int32(0)
     no_shifts = (none, none, none, none, none, none)
     for b in range(all_u.shape[0]):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.network.connections import INPUT
 from neurodeploy.simulate import dense_kernels, event_kernels, int64_kernels, population_kernels
+from neurodeploy.simulate.aligned import aligned, aligned_zeros
 from neurodeploy.simulate.fixed_codes import Codes
 from neurodeploy.simulate.run_input import NarrowInput, PopulationInput
 from neurodeploy.simulate.run_plan import Group, PlannedPopulation, RunPlan
@@ -68,8 +69,8 @@ class ChunkRun:
         self._state = {
             p.name: _Population(
                 PopulationInput(p, self._sources, max_code, saturate),
-                np.tile(p.u_init, (self._size, 1)),
-                np.tile(p.v_init, (self._size, 1)),
+                aligned(np.tile(p.u_init, (self._size, 1))),
+                aligned(np.tile(p.v_init, (self._size, 1))),
                 np.zeros((self._size, p.bias.size), np.int32),
                 np.zeros((self._size, 2), np.int64),
                 np.zeros((self._size, p.bias.size), np.int64),
@@ -77,7 +78,7 @@ class ChunkRun:
             for p in plan.populations
         }
         widest = max(p.room for p in plan.populations)
-        self._scratch = np.empty(self._size * block_steps * widest, np.int32)
+        self._scratch = aligned_zeros((self._size * block_steps * widest,), np.int32)
 
     def run(self) -> None:
         """Run all steps of the chunk, and note its counts."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.simulate import event_kernels, int64_kernels
+from neurodeploy.simulate.aligned import aligned_zeros
 from neurodeploy.simulate.planned_synapse import PlannedSlot, PlannedSynapse
 from neurodeploy.simulate.run_plan import PlannedPopulation
 from neurodeploy.simulate.run_sources import Sources
@@ -274,7 +275,7 @@ class PopulationInput:
         """Return the steady part of the input, [B, 1, room], in the block that holds step ``t``."""
         active = [i for i, p in enumerate(self._steady) if self._is_active(p, t, t + 1)]
         if self._constant is None or self._constant[0] != active:
-            a = np.zeros((self._sources.samples, 1, self._plan.room), np.int32)
+            a = aligned_zeros((self._sources.samples, 1, self._plan.room), np.int32)
             for synapse, slot in (self._steady[i] for i in active):
                 s = slot.segments
                 event_kernels.add_payloads(

@@ -27,6 +27,7 @@ from neurodeploy.network.fixed import (
     FixedPopulation,
     FixedSynapse,
 )
+from neurodeploy.simulate.aligned import aligned_zeros
 from neurodeploy.simulate.lanes import LANES
 from neurodeploy.simulate.planned_synapse import PlannedSynapse, plan_synapse
 
@@ -181,7 +182,8 @@ def _plan_population(
     threshold = np.clip(p.v_threshold.astype(np.int64) << ALIGN_BITS, -V_MAX - 1, V_MAX)
 
     def ordered(values: NDArray[Any], padding: int = 0) -> IntArray:
-        row = np.full(-(-p.size // LANES) * LANES, padding, np.int32)
+        row = aligned_zeros((-(-p.size // LANES) * LANES,), np.int32)
+        row[p.size :] = padding
         row[: p.size] = values[places]
         return row
 

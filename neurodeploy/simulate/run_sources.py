@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.network.connections import INPUT
 from neurodeploy.simulate import event_kernels
+from neurodeploy.simulate.aligned import aligned_zeros
 from neurodeploy.simulate.fixed_codes import Codes
 from neurodeploy.simulate.lanes import MASK_ALIGNMENT
 from neurodeploy.simulate.run_plan import RunPlan
@@ -52,7 +53,7 @@ class Sources:
     def _empty(self, name: str, size: int, block_steps: int) -> NDArray[np.uint8]:
         rows = self._history.get(name, 0) + block_steps
         width = -(-size // MASK_ALIGNMENT) * MASK_ALIGNMENT
-        return np.zeros((self.samples, rows, width), np.uint8)
+        return aligned_zeros((self.samples, rows, width), np.uint8)
 
     def masks(self, name: str) -> NDArray[np.uint8]:
         """Return the masks of a source."""

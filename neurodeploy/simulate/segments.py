@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network.fixed_synapse import ConvLayout
+from neurodeploy.simulate.aligned import aligned
 from neurodeploy.simulate.lanes import LANES, MASK_ALIGNMENT
 
 Int64 = NDArray[np.int64]
@@ -296,7 +297,7 @@ def _finish(
         table=np.ascontiguousarray(table, np.int32),
         lists=sources[0].copy(),
         offsets=sources[1].copy(),
-        pool=padded.astype(np.int16 if narrow else np.int32),
+        pool=aligned(padded.astype(np.int16 if narrow else np.int32)),
         zero=int(pool.size) - int(extent),
         left=left,
         period=period,
