@@ -17,6 +17,7 @@ from neurodeploy.errors import InputError
 
 #: Smallest step as a share of the radius.
 _LAST_STEP_SHARE = 0.01
+_LOSSES: tuple[Loss, ...] = ("cross_entropy", "margin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class PGD:
     steps: int = 20
     step_share: float = 0.4
     restarts: int = 2
-    losses: tuple[Loss, ...] = ("cross_entropy", "margin")
+    losses: tuple[Loss, ...] = _LOSSES
     uses_gradient: bool = True
     uses_seed: bool = True
 
@@ -58,8 +59,11 @@ class PGD:
 
     @property
     def name(self) -> str:
-        """``pgd`` and the number of steps."""
-        return f"pgd{self.steps}"
+        """``pgd`` and the number of steps, and the losses where they are not the default."""
+        if self.losses == _LOSSES:
+            return f"pgd{self.steps}"
+        short = ("ce" if loss == "cross_entropy" else loss for loss in self.losses)
+        return f"pgd{self.steps}-{'+'.join(short)}"
 
     def run(
         self,

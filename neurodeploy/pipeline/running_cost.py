@@ -11,6 +11,7 @@ from neurodeploy.cost import Activity, CostEstimate, compare, count_activity, es
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import FixedPointNetwork, Network, decide
 from neurodeploy.robustness import RobustnessResult
+from neurodeploy.robustness.evidence import evidence_key
 from neurodeploy.simulate import run_fixed, run_float
 
 
@@ -83,7 +84,7 @@ def _ratio(what: str, cost: CostEstimate, baseline: CostEstimate) -> dict[str, A
     return {"what": what, **compare(cost, baseline).as_dict()}
 
 
-def _middle_attack(result: RobustnessResult) -> tuple[str, int]:
+def _middle_attack(result: RobustnessResult) -> tuple[str, float]:
     """Return the last gradient attack asked for and the middle radius."""
     config = result.config
     perturbations, radii = config.perturbations, config.radii_codes
@@ -92,20 +93,22 @@ def _middle_attack(result: RobustnessResult) -> tuple[str, int]:
 
 
 def breaking_points(
-    net: FixedPointNetwork, result: RobustnessResult, perturbation: str, radius: int
+    net: FixedPointNetwork, result: RobustnessResult, perturbation: str, radius: float
 ) -> NDArray[np.int32]:
-    """Return one found point per sample, int32 [n, n_input].
+    """Return one point per sample, int32 [n, n_input].
 
-    The first member's point that makes the fixed-point network wrong; where none does, the first
-    member's point.
+    The first found point that makes the fixed-point network wrong; where none does, the first
+    point; where nothing was tried, because the clean sample is wrong already, the sample.
     """
     evidence = result.evidence
-    row = next(r for r in evidence.rows if r.key == f"{perturbation}/{radius}")
-    chosen: NDArray[np.int32] = row.points[0].copy()
-    broken = np.zeros(len(chosen), dtype=np.bool_)
-    for points in row.points:
-        wrong = decide(run_fixed(net, points).scores()) != evidence.labels
-        take = wrong & ~broken
-        chosen[take] = points[take]
-        broken |= wrong
+    key = evidence_key(perturbation, radius)
+    rows = next(r for r in evidence.rows if r.key == key).rows
+    chosen = evidence.codes.copy()
+    if rows.sample.size == 0:
+        return chosen
+    wrong = decide(run_fixed(net, rows.points).scores()) != evidence.labels[rows.sample]
+    # Backwards, so that the first row of a sample is written last; then those that break it.
+    order = np.arange(rows.sample.size)[::-1]
+    for indices in (order, order[wrong[order]]):
+        chosen[rows.sample[indices]] = rows.points[indices]
     return chosen

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from neurodeploy.errors import InputError
 
+Norm = Literal["linf", "l2"]
 Side = Literal["float", "fixed"]
 SIDES: tuple[Side, Side] = ("float", "fixed")
 #: Float robust accuracy between which a strength can tell anything about a drop.
@@ -22,14 +24,15 @@ class RobustnessConfig:
     Parameters
     ----------
     perturbations : tuple of str
-        ``gaussian``, ``fgsm``, ``pgd<steps>``.
-    radii_codes : tuple of int
-        Strengths in input codes, rising: radius of the l-infinity ball, or standard deviation.
-    widths : tuple of float
-        Surrogate widths, in thresholds; each gradient attack runs with each of them. One width
-        alone can make a network look robust that is not.
-    restarts : int
-        Random starts of each PGD; cross-entropy and margin loss take turns.
+        ``suite`` (the full cascade), the name of one attack (with a check of its own), or of a
+        perturbation such as ``gaussian``; see ``suite.named_suite``.
+    radii_codes : tuple of numbers
+        Strengths in input codes, rising: radius of the ball (whole in linf), or standard
+        deviation.
+    norm : {"linf", "l2"}
+        Of the ball of all attacks.
+    image_shape : (C, H, W) or None
+        How codes form an image, for windows of the query attack.
     noise_draws : int
         Draws of the noise; a network is robust on a sample if it is right on all of them.
     null_seed : int or None
@@ -40,10 +43,10 @@ class RobustnessConfig:
         Bootstrap replicates.
     """
 
-    perturbations: tuple[str, ...] = ("gaussian", "fgsm", "pgd20")
-    radii_codes: tuple[int, ...] = (13, 26, 38, 51, 77)
-    widths: tuple[float, ...] = (1.0, 2.0)
-    restarts: int = 2
+    perturbations: tuple[str, ...] = ("gaussian", "suite")
+    radii_codes: tuple[float, ...] = (13, 26, 38, 51, 77)
+    norm: Norm = "linf"
+    image_shape: tuple[int, int, int] | None = None
     noise_draws: int = 4
     seed: int = 0
     null_seed: int | None = None
@@ -52,22 +55,26 @@ class RobustnessConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without data."""
-        for name in ("perturbations", "radii_codes", "widths"):
+        for name in ("perturbations", "radii_codes"):
             values = tuple(getattr(self, name))
             object.__setattr__(self, name, values)
             if not values or len(set(values)) != len(values):
                 raise InputError(f"robustness: {name} {values} must be given, and each only once")
-        radii = self.radii_codes
-        if any(int(r) != r or r < 1 for r in radii) or tuple(sorted(radii)) != radii:
+        if self.norm not in ("linf", "l2"):
+            raise InputError(f"robustness: norm {self.norm!r} is neither linf nor l2")
+        radii, whole = self.radii_codes, self.norm == "linf"
+        finite = all(math.isfinite(r) and r > 0 for r in radii)
+        if not finite or (whole and any(r != int(r) for r in radii)) or sorted(radii) != [*radii]:
             raise InputError(
-                f"robustness: radii_codes {radii} must be whole numbers from 1 on, rising"
+                f"robustness: radii_codes {radii} must be rising and positive, in linf whole "
+                "numbers from 1 on"
             )
-        if any(not width > 0 for width in self.widths):
-            raise InputError(f"robustness: widths {self.widths} must be positive")
-        if self.restarts < 1 or self.noise_draws < 1 or self.bootstrap < 1000:
+        if whole:
+            object.__setattr__(self, "radii_codes", tuple(int(r) for r in radii))
+        if self.noise_draws < 1 or self.bootstrap < 1000:
             raise InputError(
-                f"robustness: restarts {self.restarts} and noise_draws {self.noise_draws} must be "
-                f"at least 1, bootstrap {self.bootstrap} at least 1000"
+                f"robustness: noise_draws {self.noise_draws} must be at least 1, bootstrap "
+                f"{self.bootstrap} at least 1000"
             )
         if not 0 < self.tolerance_points < 100:
             raise InputError(f"robustness: tolerance_points {self.tolerance_points} not in 0..100")
@@ -95,9 +102,9 @@ class RobustnessConfig:
 class ThreatModel:
     """What the adversary may do, as data: every point obeys it, on both networks alike."""
 
-    radii_codes: tuple[int, ...]
+    radii_codes: tuple[float, ...]
     max_code: int
-    norm: str = "linf"
+    norm: Norm = "linf"
     support: str = "image"
     stage: str = "after encoding: whole input codes, the same grid for both networks"
     noise: str = "gaussian noise has sigma = radius and no ball; rounded, then clipped"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 from zipfile import BadZipFile
@@ -16,10 +18,16 @@ from neurodeploy.errors import FileFormatError, InputError
 from neurodeploy.files import replacing
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.robustness.classifiers import NetworkClassifier
-from neurodeploy.robustness.config import SIDES, Side
+from neurodeploy.robustness.config import SIDES, Norm, Side
+from neurodeploy.robustness.point_rows import PointRows
 
-EVIDENCE_SCHEMA = 1
+EVIDENCE_SCHEMA = 2
 _KIND = "neurodeploy robustness evidence"
+
+
+def evidence_key(name: str, radius_codes: float) -> str:
+    """Return the key of the row of ``name`` at ``radius_codes``."""
+    return f"{name}/{radius_codes:g}"
 
 
 class Predictor(Protocol):
@@ -37,24 +45,25 @@ class EvidenceRow:
     ----------
     key : str
         ``<perturbation>/<radius>``; a sanity check that is no result has the prefix ``check/``.
-    in_ball : bool
-        Whether all points must lie within ``radius_codes`` of their sample.
+    norm : {"linf", "l2"} or None
+        All points must lie within ``radius_codes`` of their sample in this norm; None: anywhere.
     members : tuple of str
-        Names of the members, in the order of ``points``.
-    points : int32 [members, n, n_input]
-    null_points : int32 [null members, n, n_input]
+        Names of the members that ``rows.member`` counts.
+    rows, null_rows : PointRows
+        ``sample`` counts the samples of the file. The null line's second side has no member names
+        of its own.
     robust : mapping of "float" and "fixed" to bool [n]
-        Right on the clean sample and on every one of ``points``.
+        Right on the clean sample and on every one of its points.
     null_robust : bool [n]
-        The float network right on the clean sample and on every one of ``null_points``.
+        The float network right on the clean sample and on every one of ``null_rows``.
     """
 
     key: str
-    radius_codes: int
-    in_ball: bool
+    radius_codes: float
+    norm: Norm | None
     members: tuple[str, ...]
-    points: NDArray[np.int32]
-    null_points: NDArray[np.int32]
+    rows: PointRows
+    null_rows: PointRows
     robust: Mapping[Side, NDArray[np.bool_]]
     null_robust: NDArray[np.bool_]
 
@@ -113,7 +122,7 @@ def save_evidence(path: str | Path, evidence: Evidence) -> None:
             {
                 "key": row.key,
                 "radius_codes": row.radius_codes,
-                "in_ball": row.in_ball,
+                "norm": row.norm,
                 "members": list(row.members),
             }
             for row in evidence.rows
@@ -126,8 +135,10 @@ def save_evidence(path: str | Path, evidence: Evidence) -> None:
         "index": evidence.index,
     }
     for row in evidence.rows:
-        arrays[f"{row.key}/points"] = row.points.astype(width)
-        arrays[f"{row.key}/null_points"] = row.null_points.astype(width)
+        for name, rows in (("", row.rows), ("null_", row.null_rows)):
+            arrays[f"{row.key}/{name}sample"] = rows.sample.astype(np.int32)
+            arrays[f"{row.key}/{name}member"] = rows.member.astype(np.int32)
+            arrays[f"{row.key}/{name}points"] = rows.points.astype(width)
         arrays[f"{row.key}/null_robust"] = row.null_robust
         for side in SIDES:
             arrays[f"{row.key}/{side}_robust"] = row.robust[side]
@@ -207,10 +218,10 @@ def replay(
         differences += _illegal(evidence, row)
         robust = dict(row.robust)
         for side, predictor in predictors.items():
-            robust[side] = clean[side] & _right(predictor, row.points, evidence.labels)
+            robust[side] = clean[side] & _right(predictor, row.rows, evidence.labels)
             differences += _unequal(evidence, f"{row.key}: {side}", row.robust[side], robust[side])
-        if "float" in predictors and row.null_points.shape[0]:
-            null = clean["float"] & _right(predictors["float"], row.null_points, evidence.labels)
+        if "float" in predictors and row.null_rows.sample.size:
+            null = clean["float"] & _right(predictors["float"], row.null_rows, evidence.labels)
             differences += _unequal(evidence, f"{row.key}: null line", row.null_robust, null)
         rows[row.key] = {
             "float": float(robust["float"].mean()),
@@ -225,13 +236,21 @@ def _row(entry: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> EvidenceR
     key = entry["key"]
     return EvidenceRow(
         key=key,
-        radius_codes=int(entry["radius_codes"]),
-        in_ball=bool(entry["in_ball"]),
+        radius_codes=entry["radius_codes"],
+        norm=entry["norm"],
         members=tuple(entry["members"]),
-        points=arrays[f"{key}/points"].astype(np.int32),
-        null_points=arrays[f"{key}/null_points"].astype(np.int32),
+        rows=_point_rows(f"{key}/", arrays),
+        null_rows=_point_rows(f"{key}/null_", arrays),
         robust={side: arrays[f"{key}/{side}_robust"] for side in SIDES},
         null_robust=arrays[f"{key}/null_robust"],
+    )
+
+
+def _point_rows(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> PointRows:
+    return PointRows(
+        arrays[f"{prefix}sample"].astype(np.int64),
+        arrays[f"{prefix}member"].astype(np.int64),
+        arrays[f"{prefix}points"].astype(np.int32),
     )
 
 
@@ -242,13 +261,8 @@ def _predictor(net: Any) -> Predictor:
     return predictor
 
 
-def _right(
-    predictor: Predictor, points: NDArray[np.int32], labels: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    members, n, n_input = points.shape
-    predicted = predictor.predict(points.reshape(members * n, n_input)).reshape(members, n)
-    right: NDArray[np.bool_] = (predicted == labels).all(axis=0)
-    return right
+def _right(predictor: Predictor, rows: PointRows, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return rows.right(predictor.predict(rows.points), labels)
 
 
 def _changed(evidence: Evidence, predictors: Mapping[Side, Predictor]) -> list[str]:
@@ -268,17 +282,29 @@ def _changed(evidence: Evidence, predictors: Mapping[Side, Predictor]) -> list[s
 def _illegal(evidence: Evidence, row: EvidenceRow) -> list[str]:
     """Say where a point leaves the code range or its ball."""
     texts = []
-    for name, points in (("points", row.points), ("null points", row.null_points)):
-        if points.size and (points.min() < 0 or points.max() > evidence.max_code):
+    for name, rows in (("points", row.rows), ("null points", row.null_rows)):
+        points = rows.points
+        if not points.size:
+            continue
+        if points.min() < 0 or points.max() > evidence.max_code:
             texts.append(f"{row.key}: {name} leave the range 0..{evidence.max_code}")
-        if points.size and row.in_ball:
-            farthest = int(np.abs(points - evidence.codes).max())
-            if farthest > row.radius_codes:
+        if row.norm is not None:
+            farthest, outside = _farthest(points - evidence.codes[rows.sample], row)
+            if outside:
                 texts.append(
-                    f"{row.key}: {name} lie up to {farthest} codes from their sample; "
-                    f"the radius is {row.radius_codes}"
+                    f"{row.key}: {name} lie up to {farthest:g} codes from their sample; the "
+                    f"{row.norm} radius is {row.radius_codes:g}"
                 )
     return texts
+
+
+def _farthest(offset: NDArray[np.int32], row: EvidenceRow) -> tuple[float, bool]:
+    """Return the largest distance, and whether it is larger than the radius, exactly."""
+    if row.norm == "linf":
+        largest = int(np.abs(offset).max())
+        return largest, largest > row.radius_codes
+    square = int((offset.astype(np.int64) ** 2).sum(axis=1).max())
+    return math.sqrt(square), square > Fraction(row.radius_codes) ** 2
 
 
 def _unequal(

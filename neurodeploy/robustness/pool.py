@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.attacks import Attack, Ball, Perturbation
+from neurodeploy.attacks import Ball, Perturbation
+from neurodeploy.errors import InputError
+from neurodeploy.robustness.cascade import Member, Tick, Trail, run_cascade
 from neurodeploy.robustness.classifiers import Attackable
 from neurodeploy.robustness.config import SIDES, RobustnessConfig, Side
-from neurodeploy.robustness.surrogates import Surrogate
-
-Tick = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class MemberPlan:
-    """One adversary: which network it attacks (None: noise, none), with which width and seed."""
-
-    name: str
-    attacked: Side | None
-    width: float | None
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Member:
-    """A member that ran: its plan and the health of its gradients (see ``AttackOutcome``)."""
-
-    plan: MemberPlan
-    zero_gradient_share: float
-    stuck: NDArray[np.bool_]
+from neurodeploy.robustness.point_rows import PointRows, join_rows, no_rows
+from neurodeploy.robustness.suite import MemberPlan, Suite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,112 +32,116 @@ class CleanSamples:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PoolMember:
+    """Who chose points: a member against one network, or a draw of noise (``ran`` None)."""
+
+    name: str
+    attacked: Side | None
+    ran: Member | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """All points of one perturbation at one radius, and what each network says to each.
+    """All points of one suite or perturbation at one strength, and what each network says.
 
     Parameters
     ----------
-    points : int32 [members, n, n_input]
-    predicted : mapping of side to int64 [members, n]
-        Exact predictions; -1 is a tie.
-    null_points : int32 [null members, n, n_input]
-        Points of the float members with another seed.
-    null_predicted : int64 [null members, n]
+    ball : Ball or None
+        None for noise.
+    members : tuple of PoolMember
+    rows : PointRows
+        ``rows.member`` counts ``members``.
+    predicted : mapping of side to int64 [m]
+        Exact predictions on ``rows``; -1 is a tie.
+    null_rows : PointRows
+        Points of the second side of the null line; none where there is none.
+    null_predicted : int64 [null m]
         The float network's predictions on them.
+
+    Raises
+    ------
+    InputError
+        If the members that attacked the two networks are not the same, seed for seed: a
+        comparison of unequal suites cannot be made.
     """
 
     perturbation: str
-    radius_codes: int
-    in_ball: bool
+    radius_codes: float
+    ball: Ball | None
     clean: CleanSamples
-    members: tuple[Member, ...]
-    points: NDArray[np.int32]
+    members: tuple[PoolMember, ...]
+    rows: PointRows
     predicted: Mapping[Side, NDArray[np.int64]]
-    null_points: NDArray[np.int32]
+    null_rows: PointRows
     null_predicted: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Check that both networks met the same adversaries."""
+        plans = {side: self._met(side) for side in SIDES}
+        if plans["float"] != plans["fixed"]:
+            raise InputError(
+                f"{self.perturbation} at {self.radius_codes} codes: the float network met "
+                f"{len(plans['float'])} members and the fixed one {len(plans['fixed'])}, or they "
+                "differ; both must meet the same suite with the same seeds"
+            )
 
     @property
     def has_null(self) -> bool:
         """Whether the null line has a second side; an attack without randomness has none."""
-        return bool(self.null_points.shape[0] > 0)
+        return bool(self.null_rows.sample.size > 0)
 
     @property
     def is_attack(self) -> bool:
-        """Whether any member follows gradients; noise has none."""
-        return any(member.plan.attacked for member in self.members)
+        """Whether any member looks at a network; noise has none."""
+        return any(member.attacked for member in self.members)
 
-    def right_on(self, side: Side, attacked: set[Side | None]) -> NDArray[np.bool_]:
-        """Return where ``side`` is right on all points of the members that attack ``attacked``.
+    def numbers(self, side: Side | None) -> tuple[int, ...]:
+        """Return which members attack ``side`` (None: neither)."""
+        return tuple(i for i, member in enumerate(self.members) if member.attacked == side)
 
-        The clean point is not among them. All true where there is no such member.
-        """
-        chosen = [i for i, member in enumerate(self.members) if member.plan.attacked in attacked]
-        right: NDArray[np.bool_] = (self.predicted[side][chosen] == self.clean.labels).all(axis=0)
-        return right
+    def right_on(self, side: Side, members: Collection[int]) -> NDArray[np.bool_]:
+        """Return where ``side`` is right on the points of ``members``, [n]; not the clean one."""
+        return self.rows.right(self.predicted[side], self.clean.labels, members)
 
     def robust(self, side: Side) -> NDArray[np.bool_]:
         """Return where ``side`` is right on every pooled point and on the clean one, [n]."""
-        return self.clean.right(side) & self.right_on(side, {"float", "fixed", None})
+        return self.clean.right(side) & self.rows.right(self.predicted[side], self.clean.labels)
 
     def null_robust(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return where the float network is robust for either side of the null line, [n] each.
 
-        First side: the float members (for noise: all draws) of this pool. Second side: the same
-        members with the null seed. Both with the clean point.
+        First side: the members that attack it (for noise: all draws). Second side: the same
+        members with the null seed. Both with the clean point; neither with points that were found
+        on the other network.
         """
         clean = self.clean.right("float")
-        second = (self.null_predicted == self.clean.labels).all(axis=0)
-        return clean & self.right_on("float", {"float", None}), clean & second
+        own = (*self.numbers("float"), *self.numbers(None))
+        second = self.null_rows.right(self.null_predicted, self.clean.labels)
+        return clean & self.right_on("float", own), clean & second
 
     def ties(self, side: Side) -> int:
         """Return on how many samples ``side`` ties at the top for some pooled or clean point."""
-        tied = (self.predicted[side] == -1).any(axis=0) | (self.clean.predicted[side] == -1)
+        tied = self.clean.predicted[side] == -1
+        tied[self.rows.sample[self.predicted[side] == -1]] = True
         return int(tied.sum())
 
-
-def is_attack(attack: Attack | Perturbation) -> TypeGuard[Attack]:
-    """Whether ``attack`` looks at the classifier; a perturbation changes samples blindly."""
-    return hasattr(attack, "run")
-
-
-def plan_members(
-    attack: Attack | Perturbation, config: RobustnessConfig, null: bool = False
-) -> tuple[MemberPlan, ...]:
-    """Return the members of one perturbation; with ``null`` those of the null line's second side.
-
-    Attacks: {float, fixed} x widths; both networks are attacked from the same random starts, so
-    that a difference between them is not luck of the start. Noise: ``noise_draws`` draws, the
-    same points for both networks. No seed depends on the radius. An attack without randomness has
-    no null line: its second run is the first one again, and would show a luck of zero.
-    """
-    if null and not attack.uses_seed:
-        return ()
-    if not is_attack(attack):
-        return tuple(
-            MemberPlan(f"draw{k}", None, None, config.member_seed(attack.name, k, null=null))
-            for k in range(config.noise_draws)
-        )
-    return tuple(
-        MemberPlan(
-            f"{side} width {width:g}",
-            side,
-            width,
-            config.member_seed(attack.name, index, null=null),
-        )
-        for side in (SIDES[:1] if null else SIDES)
-        for index, width in enumerate(config.widths)
-    )
+    def _met(self, side: Side) -> list[tuple[MemberPlan, int]]:
+        """Return plan and seed of every member against ``side``."""
+        ran = [m.ran for m in self.members if m.attacked == side]
+        return [(m.plan, m.seed) for m in ran if m is not None]
 
 
-def member_count(attack: Attack | Perturbation, config: RobustnessConfig, null: bool = True) -> int:
-    """Return how many members ``build_pool`` runs."""
-    extra = len(plan_members(attack, config, null=True)) if null else 0
-    return len(plan_members(attack, config)) + extra
+def member_count(asked: Suite | Perturbation, config: RobustnessConfig, null: bool = True) -> int:
+    """Return how often ``build_pool`` ticks."""
+    sides = 2 if null and asked.uses_seed else 1
+    if isinstance(asked, Suite):
+        return len(asked.plans) * (sides + 1)
+    return config.noise_draws * sides
 
 
 def build_pool(
-    attack: Attack | Perturbation,
-    radius_codes: int,
+    asked: Suite | Perturbation,
+    strength: float,
     classifiers: Mapping[Side, Attackable],
     clean: CleanSamples,
     config: RobustnessConfig,
@@ -164,63 +149,91 @@ def build_pool(
     *,
     null: bool = True,
 ) -> Pool:
-    """Run all members of one perturbation at one radius and replay every point on both networks.
+    """Run one cascade against each network, or draw noise, and replay every point on both.
 
-    ``null=False`` leaves the null line's second side empty (for checks that need none).
+    Both cascades have the same members and seeds, and no seed hangs on the strength: the networks
+    are attacked from the same random starts, so that a difference between them is no luck of the
+    start. The null line is one more cascade against the float network, with other seeds; an
+    attack without randomness has none, as its second run is the first one again.
+    ``null=False`` leaves it out.
     """
-    members, points = _run(
-        attack, radius_codes, plan_members(attack, config), classifiers, clean, tick
-    )
-    plans = plan_members(attack, config, null=True) if null else ()
-    _, null_points = _run(attack, radius_codes, plans, classifiers, clean, tick)
+    second = null and asked.uses_seed
+    max_code = classifiers["float"].max_code
+    n_input = clean.codes.shape[1]
+
+    def say(name: str) -> None:
+        tick(f"{asked.name} at {strength:g} codes: {name}")
+
+    if isinstance(asked, Suite):
+        ball = Ball(config.norm, strength, max_code)
+        trails = {
+            side: _trail(asked, config, False, classifiers[side], clean, ball, say)
+            for side in SIDES
+        }
+        members = tuple(
+            PoolMember(f"{side}: {m.plan.name}", side, m)
+            for side in SIDES
+            for m in trails[side].members
+        )
+        rows = _after(trails["float"], trails["fixed"], n_input)
+        null_rows = no_rows(n_input)
+        if second:
+            null_rows = _trail(asked, config, True, classifiers["float"], clean, ball, say).rows
+    else:
+        ball = None
+        members = tuple(PoolMember(f"draw{k}", None, None) for k in range(config.noise_draws))
+        rows = _noise(asked, strength, config, False, clean, max_code, say)
+        null_rows = no_rows(n_input)
+        if second:
+            null_rows = _noise(asked, strength, config, True, clean, max_code, say)
     return Pool(
-        perturbation=attack.name,
-        radius_codes=radius_codes,
-        in_ball=is_attack(attack),
+        perturbation=asked.name,
+        radius_codes=strength,
+        ball=ball,
         clean=clean,
         members=members,
-        points=points,
-        predicted={side: replay_points(classifiers[side], points) for side in SIDES},
-        null_points=null_points,
-        null_predicted=replay_points(classifiers["float"], null_points),
+        rows=rows,
+        predicted={side: classifiers[side].predict(rows.points) for side in SIDES},
+        null_rows=null_rows,
+        null_predicted=classifiers["float"].predict(null_rows.points),
     )
 
 
-def replay_points(classifier: Any, points: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return exact predictions [members, n] for points [members, n, n_input], in one batch."""
-    members, n, n_input = points.shape
-    if members == 0:
-        return np.zeros((0, n), dtype=np.int64)
-    flat = classifier.predict(points.reshape(members * n, n_input))
-    return np.asarray(flat, dtype=np.int64).reshape(members, n)
-
-
-def _run(
-    attack: Attack | Perturbation,
-    radius_codes: int,
-    plans: tuple[MemberPlan, ...],
-    classifiers: Mapping[Side, Attackable],
+def _trail(
+    suite: Suite,
+    config: RobustnessConfig,
+    null: bool,
+    classifier: Attackable,
     clean: CleanSamples,
+    ball: Ball,
     tick: Tick,
-) -> tuple[tuple[Member, ...], NDArray[np.int32]]:
-    members = []
-    points = np.zeros((len(plans), *clean.codes.shape), dtype=np.int32)
-    for index, plan in enumerate(plans):
-        tick(f"{attack.name} at {radius_codes} codes: {plan.name}")
-        if not is_attack(attack):
-            seed, largest = plan.seed, classifiers["float"].max_code
-            noise = cast("Perturbation", attack)
-            points[index] = noise.points(clean.codes, radius_codes, seed, largest, keys=None)
-            members.append(Member(plan, 0.0, np.zeros(clean.labels.size, dtype=np.bool_)))
-            continue
-        classifier = classifiers[plan.attacked or "float"]
-        outcome = attack.run(
-            classifier.under(Surrogate(width=plan.width or 1.0)),
-            clean.codes,
-            clean.labels,
-            Ball("linf", radius_codes, classifier.max_code),
-            plan.seed,
-        )
-        members.append(Member(plan, outcome.zero_gradient_share, outcome.stuck))
-        points[index] = outcome.codes
-    return tuple(members), points
+) -> Trail:
+    seeds = [config.member_seed(suite.name, k, null=null) for k in range(len(suite.plans))]
+    return run_cascade(suite, seeds, classifier, clean.codes, clean.labels, ball, tick)
+
+
+def _after(first: Trail, second: Trail, n_input: int) -> PointRows:
+    """Return the rows of both, the members of the second counted on from the first."""
+    more = second.rows
+    moved = PointRows(more.sample, more.member + len(first.members), more.points)
+    return join_rows((first.rows, moved), n_input)
+
+
+def _noise(
+    noise: Perturbation,
+    strength: float,
+    config: RobustnessConfig,
+    null: bool,
+    clean: CleanSamples,
+    max_code: int,
+    tick: Tick,
+) -> PointRows:
+    """Return all draws on all samples: the same points for both networks."""
+    keys = np.arange(clean.labels.size, dtype=np.int64)
+    parts = []
+    for k in range(config.noise_draws):
+        tick(f"draw{k}")
+        seed = config.member_seed(noise.name, k, null=null)
+        points = noise.points(clean.codes, strength, seed, max_code, keys=keys)
+        parts.append(PointRows(keys, np.full(keys.size, k, dtype=np.int64), points))
+    return join_rows(parts, clean.codes.shape[1])

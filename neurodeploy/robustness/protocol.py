@@ -1,9 +1,10 @@
 """The evidence rules as code: how two networks' robustness is compared.
 
 - Both networks see the same grid points: whole input codes, bounded by radius and range.
-- Members of an attack: {float, fixed} x surrogate widths, with equal steps and restarts. Members
-  of noise: a number of draws. Every point found, and the clean one, is replayed on both networks
-  exactly; a network is robust on a sample if it is right on every pooled point. A tie is wrong.
+- Each network meets the same cascade of adversaries (``suite.py``), with equal steps, restarts,
+  surrogates and seeds; noise draws the same points for both. Every point found, and the clean
+  one, is replayed on both networks exactly; a network is robust on a sample if it is right on
+  every pooled point. A tie is wrong.
 - lost, gained, drop = lost - gained, retention, with intervals over images (``statistics.py``).
 - A null line beside every result, and sanity lines (``sanity.py``).
 - Verdicts: ``verdict.py``. Evidence: ``evidence.py``.
@@ -11,6 +12,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -20,25 +22,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neurodeploy.attacks import PGD, Attack, Perturbation, perturbation
+from neurodeploy.attacks import Perturbation
 from neurodeploy.attacks.classifier import checked
 from neurodeploy.errors import InputError
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.robustness.classifiers import Attackable, NetworkClassifier
 from neurodeploy.robustness.config import SIDES, RobustnessConfig, Side, ThreatModel
-from neurodeploy.robustness.evidence import Evidence, EvidenceRow
+from neurodeploy.robustness.evidence import Evidence, EvidenceRow, evidence_key
 from neurodeploy.robustness.pool import CleanSamples, Pool, build_pool, member_count
 from neurodeploy.robustness.result import RobustnessResult
 from neurodeploy.robustness.rows import clean_accuracy, make_rows
 from neurodeploy.robustness.sanity import (
     SanityLine,
-    fgsm_lines,
+    large_radius,
     large_radius_lines,
     pool_lines,
     radius_lines,
-    stronger_lines,
     summarise,
 )
+from neurodeploy.robustness.suite import Suite, named_suite
 from neurodeploy.robustness.verdict import overall
 
 #: Called before each member runs: what, how many members are done, how many there are.
@@ -115,23 +117,21 @@ def evaluate_classifiers(
             f"robustness: largest codes {max_code} and {classifiers['fixed'].max_code} differ; "
             "both networks must share one input grid"
         )
-    if config.radii_codes[-1] > max_code:
-        raise InputError(
-            f"robustness: radius {config.radii_codes[-1]} codes is larger than the whole range "
-            f"0..{max_code}; choose smaller radii"
-        )
     codes, labels = checked(codes, labels, max_code)
+    widest = max_code * (1.0 if config.norm == "linf" else math.sqrt(codes.shape[1]))
+    if config.radii_codes[-1] > widest:
+        raise InputError(
+            f"robustness: {config.norm} radius {config.radii_codes[-1]} codes is larger than the "
+            f"whole range 0..{max_code}; choose smaller radii"
+        )
     if labels.size == 0:
         raise InputError("robustness: no samples to evaluate")
     clean = CleanSamples(codes, labels, {s: classifiers[s].predict(codes) for s in SIDES})
     with _torch_threads(threads or 1):
-        pools, checks, stronger = _build(classifiers, clean, config, max_code, progress)
+        pools, checks = _build(classifiers, clean, config, max_code, progress)
     lines = _strength_lines(pools)
-    # These checks run at one radius each and speak about every radius of their attack.
-    check_lines = {
-        name: (*large_radius_lines(check), *stronger_lines(_telling(pools, name), stronger[name]))
-        for name, check in checks.items()
-    }
+    # This check runs at one radius and speaks about every radius of its suite.
+    check_lines = {name: large_radius_lines(check) for name, check in checks.items()}
     row_lines = [
         (*lines[pool.perturbation, pool.radius_codes], *check_lines.get(pool.perturbation, ()))
         for pool in pools
@@ -145,8 +145,8 @@ def evaluate_classifiers(
         rows=rows,
         sanity=summarise(chain(*lines.values(), *check_lines.values())),
         config=config,
-        threat_model=ThreatModel(config.radii_codes, max_code),
-        evidence=_evidence(classifiers, clean, max_code, pools, checks, stronger),
+        threat_model=ThreatModel(config.radii_codes, max_code, config.norm),
+        evidence=_evidence(classifiers, clean, max_code, pools, checks),
     )
 
 
@@ -166,17 +166,12 @@ def _build(
     config: RobustnessConfig,
     max_code: int,
     progress: Progress | None,
-) -> tuple[tuple[Pool, ...], dict[str, Pool], dict[str, Pool]]:
-    """Run every member: the pools of the result, and two checks per PGD.
-
-    The checks, by name of the attack: a large radius, and a stronger attack at the radius that
-    tells most.
-    """
-    attacks = [perturbation(name, config.restarts) for name in config.perturbations]
-    checked_attacks = [a for a in attacks if isinstance(a, PGD)]
-    large = (max_code + 1) // 2
-    total = sum(member_count(a, config) for a in attacks) * len(config.radii_codes)
-    total += sum(2 * member_count(a, config, null=False) for a in checked_attacks)
+) -> tuple[tuple[Pool, ...], dict[str, Pool]]:
+    """Run every member: the pools of the result, and for each suite its check at a large radius."""
+    asked = [named_suite(name, config.image_shape) for name in config.perturbations]
+    suites = [suite for suite in asked if isinstance(suite, Suite)]
+    total = sum(member_count(suite, config) for suite in asked) * len(config.radii_codes)
+    total += sum(member_count(suite, config, null=False) for suite in suites)
     done = 0
 
     def tick(stage: str) -> None:
@@ -185,41 +180,23 @@ def _build(
             progress(stage, done, total)
         done += 1
 
-    def pool(attack: Attack | Perturbation, radius: int, null: bool = True) -> Pool:
-        return build_pool(attack, radius, classifiers, clean, config, tick, null=null)
+    def pool(suite: Suite | Perturbation, radius: float, null: bool = True) -> Pool:
+        return build_pool(suite, radius, classifiers, clean, config, tick, null=null)
 
-    pools = tuple(pool(attack, radius) for attack in attacks for radius in config.radii_codes)
-    checks = {a.name: pool(a, large, null=False) for a in checked_attacks}
-    stronger = {
-        a.name: pool(_stronger(a), _telling(pools, a.name).radius_codes, null=False)
-        for a in checked_attacks
-    }
-    return pools, checks, stronger
+    large = large_radius(config.norm, max_code, clean.codes.shape[1])
+    pools = tuple(pool(suite, radius) for suite in asked for radius in config.radii_codes)
+    return pools, {suite.name: pool(suite, large, null=False) for suite in suites}
 
 
-def _stronger(attack: PGD) -> PGD:
-    """Return the same attack with twice the steps and three times the restarts."""
-    return PGD(2 * attack.steps, attack.step_share, 3 * attack.restarts, attack.losses)
-
-
-def _telling(pools: tuple[Pool, ...], name: str) -> Pool:
-    """Return the pool of attack ``name`` whose float accuracy is nearest to one half."""
-    own = [pool for pool in pools if pool.perturbation == name]
-    return min(own, key=lambda pool: abs(float(pool.robust("float").mean()) - 0.5))
-
-
-def _strength_lines(pools: tuple[Pool, ...]) -> dict[tuple[str, int], list[SanityLine]]:
+def _strength_lines(pools: tuple[Pool, ...]) -> dict[tuple[str, float], list[SanityLine]]:
     """Return the sanity lines of every perturbation and radius."""
-    by: dict[str, dict[int, Pool]] = {}
+    by: dict[str, list[Pool]] = {}
     for pool in pools:
-        by.setdefault(pool.perturbation, {})[pool.radius_codes] = pool
+        by.setdefault(pool.perturbation, []).append(pool)
     lines = {(p.perturbation, p.radius_codes): list(pool_lines(p)) for p in pools}
     for name, of_radius in by.items():
-        for line in radius_lines(tuple(of_radius.values())):
+        for line in radius_lines(of_radius):
             lines[name, line.radius_codes].append(line)
-        for radius, fgsm in by.get("fgsm", {}).items():
-            if name.startswith("pgd"):
-                lines[name, radius] += fgsm_lines(of_radius[radius], fgsm)
     return lines
 
 
@@ -229,7 +206,6 @@ def _evidence(
     max_code: int,
     pools: tuple[Pool, ...],
     checks: Mapping[str, Pool],
-    stronger: Mapping[str, Pool],
 ) -> Evidence:
     prints: dict[Side, str] = {
         side: classifier.fingerprint()
@@ -238,19 +214,18 @@ def _evidence(
     }
     rows = [_evidence_row(pool, "") for pool in pools]
     rows += [_evidence_row(pool, "check/") for pool in checks.values()]
-    rows += [_evidence_row(pool, "check/stronger/") for pool in stronger.values()]
     index = np.arange(clean.labels.size)
     return Evidence(clean.codes, clean.labels, index, max_code, tuple(rows), prints)
 
 
 def _evidence_row(pool: Pool, prefix: str) -> EvidenceRow:
     return EvidenceRow(
-        key=f"{prefix}{pool.perturbation}/{pool.radius_codes}",
+        key=evidence_key(prefix + pool.perturbation, pool.radius_codes),
         radius_codes=pool.radius_codes,
-        in_ball=pool.in_ball,
-        members=tuple(member.plan.name for member in pool.members),
-        points=pool.points,
-        null_points=pool.null_points,
+        norm=pool.ball.norm if pool.ball else None,
+        members=tuple(member.name for member in pool.members),
+        rows=pool.rows,
+        null_rows=pool.null_rows,
         robust={side: pool.robust(side) for side in SIDES},
         null_robust=pool.null_robust()[1],
     )

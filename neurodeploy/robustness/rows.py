@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.robustness.config import CONFIDENCE, INFORMATIVE, SIDES, RobustnessConfig
+from neurodeploy.robustness.config import CONFIDENCE, INFORMATIVE, SIDES, RobustnessConfig, Side
 from neurodeploy.robustness.pool import CleanSamples, Pool
 from neurodeploy.robustness.sanity import SanityLine, weak_sides
 from neurodeploy.robustness.statistics import PairedDrop, needed_n, paired_drop, wilson
@@ -27,7 +27,9 @@ def make_rows(
     limits ``drop_lower95`` and ``drop_upper95``, ``p_lost``, ``float_ci95, fixed_ci95, lost_ci95,
     gained_ci95`` (Wilson), ``retention`` (share of the float-robust samples on which the fixed
     network is robust; null if there is none) and its interval, ``informative``, ``null``,
-    ``members``, ``ties``, ``needed_n``, ``attack_too_weak``, ``sanity``.
+    ``transfer`` (accuracy of each network on points found on the other alone: what an evaluation
+    by transfer would have reported, never below the robust accuracy), ``norm``, ``members``,
+    ``ties``, ``needed_n``, ``attack_too_weak``, ``sanity``.
 
     ``null`` is the null line, float against float: ``lost`` is the share robust against the float
     members of this pool and not against the same members with another seed, ``gained`` the
@@ -79,7 +81,8 @@ def _row(
     open_question = verdict == "undecided" and not weak
     return {
         "perturbation": pool.perturbation,
-        "radius_codes": int(pool.radius_codes),
+        "radius_codes": pool.radius_codes,
+        "norm": pool.ball.norm if pool.ball else None,
         "float": _share(float_robust),
         "fixed": _share(fixed_robust),
         "lost": drop.lost / drop.n,
@@ -101,7 +104,8 @@ def _row(
         "needed_n": _needed(drop, config) if open_question else None,
         "null": None if null is None else _null(null),
         "ties": {"float": pool.ties("float"), "fixed": pool.ties("fixed")},
-        "members": [_member(pool, index) for index in range(len(pool.members))],
+        "transfer": _transfer(pool),
+        "members": _members(pool),
         "attack_too_weak": weak,
         "sanity": [line.as_dict() for line in lines],
     }
@@ -120,17 +124,41 @@ def _needed(drop: PairedDrop, config: RobustnessConfig) -> int | None:
     return needed_n(drop.lost, drop.gained, drop.n, config.tolerance, CONFIDENCE)
 
 
-def _member(pool: Pool, index: int) -> dict[str, Any]:
-    """Describe one member: accuracy of each network on its points alone shows transfer."""
-    member = pool.members[index]
-    labels = pool.clean.labels
+def _members(pool: Pool) -> list[dict[str, Any]]:
+    """Describe each member: on how many samples it ran, and who is right on its points alone."""
+    labels, rows = pool.clean.labels, pool.rows
+    found = []
+    for number, member in enumerate(pool.members):
+        own = rows.member == number
+        ran = member.ran
+        right: dict[Side, NDArray[np.bool_]] = {
+            s: pool.predicted[s][own] == labels[rows.sample[own]] for s in SIDES
+        }
+        surrogate = ran.plan.surrogate if ran and ran.plan.attack.uses_gradient else None
+        found.append(
+            {
+                "name": member.name,
+                "attacked": member.attacked,
+                "shape": surrogate.shape if surrogate else None,
+                "width": surrogate.width if surrogate else None,
+                "samples": int(own.sum()),
+                "float": _share(right["float"]) if own.any() else None,
+                "fixed": _share(right["fixed"]) if own.any() else None,
+                "zero_gradient_share": float(ran.zero_gradient_share) if ran else 0.0,
+                "queries": ran.queries if ran else 0,
+            }
+        )
+    return found
+
+
+def _transfer(pool: Pool) -> dict[str, Any] | None:
+    """Return accuracy on the points found on the other network alone, beside the robust one."""
+    if not pool.is_attack:
+        return None
+    other: dict[Side, Side] = {"float": "fixed", "fixed": "float"}
     return {
-        "name": member.plan.name,
-        "attacked": member.plan.attacked,
-        "width": member.plan.width,
-        "float": _share(pool.predicted["float"][index] == labels),
-        "fixed": _share(pool.predicted["fixed"][index] == labels),
-        "zero_gradient_share": float(member.zero_gradient_share),
+        side: _share(pool.clean.right(side) & pool.right_on(side, pool.numbers(other[side])))
+        for side in SIDES
     }
 
 

@@ -7,6 +7,7 @@ limit); else, of the hundred comparisons behind a model, some would fail by chan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from neurodeploy.robustness.cascade import Member
 from neurodeploy.robustness.config import CONFIDENCE, SIDES, Side
 from neurodeploy.robustness.pool import Pool
 from neurodeploy.robustness.statistics import score_limit
@@ -35,7 +37,7 @@ class SanityLine:
     detail: str
     concerns: Side
     perturbation: str
-    radius_codes: int
+    radius_codes: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return the line as JSON types."""
@@ -43,12 +45,16 @@ class SanityLine:
 
 
 def pool_lines(pool: Pool) -> tuple[SanityLine, ...]:
-    """Return the lines that one pool of a gradient attack can tell by itself; none for noise."""
+    """Return the lines that one pool of an attack can tell by itself; none for noise."""
     if not pool.is_attack:
         return ()
     lines = [_null_line(pool)] if pool.has_null else []
     for side in SIDES:
-        lines += [_gradient_line(pool, side), _width_line(pool, side), _transfer_line(pool, side)]
+        lines += _gradient_lines(pool, side)
+        lines += _width_lines(pool, side)
+        lines.append(_transfer_line(pool, side))
+        lines += _stronger_lines(pool, side)
+        lines += _query_lines(pool, side)
     return tuple(lines)
 
 
@@ -64,26 +70,18 @@ def radius_lines(pools: Sequence[Pool]) -> tuple[SanityLine, ...]:
         for side in SIDES:
             before, after = small.robust(side), large.robust(side)
             detail = (
-                f"{side}: {_points(before):.1f} % at {small.radius_codes} codes, "
-                f"{_points(after):.1f} % at {large.radius_codes}"
+                f"{side}: {_points(before):.1f} % at {small.radius_codes:g} codes, "
+                f"{_points(after):.1f} % at {large.radius_codes:g}"
             )
             ok = not _weaker(after, before)
             lines.append(_line("a larger radius is not weaker", ok, detail, side, large))
     return tuple(lines)
 
 
-def fgsm_lines(pgd: Pool, fgsm: Pool) -> tuple[SanityLine, ...]:
-    """Return the lines "PGD is not weaker than FGSM" at one radius."""
-    lines = []
-    for side in SIDES:
-        many, one = pgd.robust(side), fgsm.robust(side)
-        detail = (
-            f"{side}: {_points(many):.1f} % under {pgd.perturbation}, "
-            f"{_points(one):.1f} % under fgsm"
-        )
-        ok = not _weaker(many, one)
-        lines.append(_line("PGD is not weaker than FGSM", ok, detail, side, pgd))
-    return tuple(lines)
+def large_radius(norm: str, max_code: int, n_input: int) -> float:
+    """Return the radius in codes within which every image can become the same grey image."""
+    half = (max_code + 1) // 2
+    return half if norm == "linf" else half * math.sqrt(n_input)
 
 
 def large_radius_lines(pool: Pool) -> tuple[SanityLine, ...]:
@@ -98,32 +96,11 @@ def large_radius_lines(pool: Pool) -> tuple[SanityLine, ...]:
     for side in SIDES:
         accuracy = _points(pool.robust(side))
         detail = (
-            f"{side}: {accuracy:.1f} % at {pool.radius_codes} codes; "
+            f"{side}: {accuracy:.1f} % at {pool.radius_codes:g} codes; "
             f"at most {limit:.1f} % is possible"
         )
         ok = accuracy <= limit
         lines.append(_line("a large radius breaks the network", ok, detail, side, pool))
-    return tuple(lines)
-
-
-def stronger_lines(pool: Pool, stronger: Pool) -> tuple[SanityLine, ...]:
-    """Return the lines "a stronger attack finds little more": robust accuracies are upper bounds.
-
-    ``stronger`` is an attack at the same radius with more steps and restarts.
-    Two runs of one attack agree long before either has found all there is; this line tells more.
-    """
-    lines = []
-    for side in SIDES:
-        before = pool.robust(side)
-        after = before & stronger.robust(side)
-        more = _points(before) - _points(after)
-        detail = (
-            f"{side}: {_points(before):.1f} %, and {_points(after):.1f} % with the points of "
-            f"{stronger.perturbation} (three times the restarts) too: {more:.1f} points less"
-        )
-        # Counted, not subtracted, so that 5 points are 5 points.
-        ok = _points(before & ~after) <= MORE_POINTS
-        lines.append(_line("a stronger attack finds little more", ok, detail, side, pool))
     return tuple(lines)
 
 
@@ -136,7 +113,7 @@ def summarise(lines: Iterable[SanityLine]) -> tuple[dict[str, Any], ...]:
     for name, group in kinds.items():
         bad = [line for line in group if not line.ok]
         where = bad[0] if bad else group[len(group) // 2]
-        at = f"{where.perturbation} at {where.radius_codes} codes, {where.detail}"
+        at = f"{where.perturbation} at {where.radius_codes:g} codes, {where.detail}"
         held = f"holds {len(group) - len(bad)} of {len(group)} times"
         detail = f"{held}; fails first: {at}" if bad else f"{held}; for example {at}"
         entries.append({"line": name, "ok": not bad, "detail": detail})
@@ -160,33 +137,88 @@ def _null_line(pool: Pool) -> SanityLine:
     return _line("a second run finds little more", ok, detail, "float", pool)
 
 
-def _gradient_line(pool: Pool, side: Side) -> SanityLine:
-    own = [member for member in pool.members if member.plan.attacked == side]
-    stuck = np.logical_and.reduce([member.stuck for member in own]) & pool.robust(side)
-    share = min(member.zero_gradient_share for member in own)
+def _gradient_lines(pool: Pool, side: Side) -> list[SanityLine]:
+    """Return the line about samples counted robust on which no member ever saw a gradient."""
+    own = [ran for ran in _own(pool, side).values() if ran.plan.attack.uses_gradient]
+    if not own:
+        return []
+    stuck = np.logical_and.reduce([ran.stuck for ran in own]) & pool.robust(side)
+    share = min(ran.zero_gradient_share for ran in own)
     detail = (
-        f"{side}: {_points(stuck):.1f} points counted robust without any gradient; "
-        f"{100 * share:.1f} % of all gradients were zero"
+        f"{side}: {_points(stuck):.1f} points counted robust without any gradient; at best "
+        f"{100 * share:.1f} % of a member's gradients were zero"
     )
-    return _line("gradients are not zero", _points(stuck) <= STUCK_POINTS, detail, side, pool)
+    ok = _points(stuck) <= STUCK_POINTS
+    return [_line("gradients are not zero", ok, detail, side, pool)]
 
 
-def _width_line(pool: Pool, side: Side) -> SanityLine:
-    own = {
-        f"{member.plan.width:g}": _points(pool.predicted[side][index] == pool.clean.labels)
-        for index, member in enumerate(pool.members)
-        if member.plan.attacked == side
-    }
-    both = _points(pool.right_on(side, {side}))
-    listed = ", ".join(f"width {width} {accuracy:.1f} %" for width, accuracy in own.items())
-    detail = f"{side}: {listed}, together {both:.1f} %"
-    ok = min(own.values()) - both <= MORE_POINTS
-    return _line("a second width finds little more", ok, detail, side, pool)
+def _width_lines(pool: Pool, side: Side) -> list[SanityLine]:
+    """Return the line about one attack with several surrogates, on the same samples."""
+    stages: dict[tuple[int, str], dict[int, Member]] = {}
+    for number, ran in _own(pool, side).items():
+        if ran.plan.attack.uses_gradient and not ran.plan.stronger:
+            key = (ran.plan.stage, ran.plan.attack.name)
+            stages.setdefault(key, {})[number] = ran
+    lines = []
+    for (_, name), group in stages.items():
+        if len(group) < 2:
+            continue
+        met = next(iter(group.values())).attacked
+        left = {str(r.plan.surrogate): met & pool.right_on(side, [n]) for n, r in group.items()}
+        both = _points(np.logical_and.reduce(list(left.values())))
+        listed = ", ".join(f"{which} {_points(mask):.1f} %" for which, mask in left.items())
+        detail = f"{side}: {name} leaves with {listed}, with all {both:.1f} %"
+        ok = min(_points(mask) for mask in left.values()) - both <= MORE_POINTS
+        lines.append(_line("a second width finds little more", ok, detail, side, pool))
+    return lines
+
+
+def _stronger_lines(pool: Pool, side: Side) -> list[SanityLine]:
+    """Return the line about more steps and restarts: robust accuracies are upper bounds."""
+    stronger = [n for n, m in enumerate(pool.members) if m.ran and m.ran.plan.stronger]
+    if not stronger:
+        return []
+    others = [n for n in range(len(pool.members)) if n not in stronger]
+    before = pool.clean.right(side) & pool.right_on(side, others)
+    more = before & ~pool.robust(side)
+    detail = (
+        f"{side}: {_points(before):.1f} % before, {_points(pool.robust(side)):.1f} % after more "
+        f"steps and restarts: {_points(more):.1f} points less"
+    )
+    ok = _points(more) <= MORE_POINTS
+    return [_line("a stronger attack finds little more", ok, detail, side, pool)]
+
+
+def _query_lines(pool: Pool, side: Side) -> list[SanityLine]:
+    """Return the line about what queries alone found, gradients having failed: masking."""
+    stages = [m.ran.plan.stage for m in pool.members if m.ran and m.ran.plan.attack.uses_gradient]
+    if not stages:
+        return []
+    late = [n for n, m in enumerate(pool.members) if m.ran and _asks_after(m.ran, min(stages))]
+    if not late:
+        return []
+    others = [n for n in range(len(pool.members)) if n not in late]
+    before = pool.clean.right(side) & pool.right_on(side, others)
+    more = before & ~pool.robust(side)
+    detail = f"{side}: {_points(more):.1f} points were broken by queries and by no gradient"
+    ok = _points(more) <= MORE_POINTS
+    return [_line("queries find little more than gradients", ok, detail, side, pool)]
+
+
+def _asks_after(ran: Member, stage: int) -> bool:
+    return not ran.plan.attack.uses_gradient and ran.plan.stage > stage
+
+
+def _own(pool: Pool, side: Side) -> dict[int, Member]:
+    """Return the members that attacked ``side``, by number."""
+    return {n: m.ran for n in pool.numbers(side) if (m := pool.members[n]).ran is not None}
 
 
 def _transfer_line(pool: Pool, side: Side) -> SanityLine:
     other: Side = "fixed" if side == "float" else "float"
-    white, transfer = pool.right_on(side, {side}), pool.right_on(side, {other})
+    clean = pool.clean.right(side)
+    white = clean & pool.right_on(side, pool.numbers(side))
+    transfer = clean & pool.right_on(side, pool.numbers(other))
     detail = (
         f"{side}: {_points(white):.1f} % on its own adversaries, "
         f"{_points(transfer):.1f} % on those of {other}"

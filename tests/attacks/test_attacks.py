@@ -19,6 +19,7 @@ from neurodeploy.attacks import (
     GaussianNoise,
     RandomFGSM,
     SampleRandom,
+    attack_named,
     gradient,
     loss_gradient,
     perturbation,
@@ -301,13 +302,24 @@ def test_noise_is_clipped_and_not_wrapped():
 
 def test_names():
     assert perturbation("pgd7", restarts=3) == PGD(steps=7, restarts=3)
-    assert [perturbation(n).name for n in ("gaussian", "fgsm", "pgd20")] == [
+    for name in (
         "gaussian",
+        "uniform",
         "fgsm",
+        "r+fgsm",
         "pgd20",
-    ]
-    for name in ("pgd", "pgd0", "PGD20", "pgd20x", "square"):
-        with pytest.raises(InputError, match="gaussian, fgsm and pgd<steps>"):
+        "apgd-ce",
+        "apgd-dlr",
+        "apgd-t",
+        "corners",
+        "square",
+        "spsa",
+    ):
+        assert perturbation(name).name == name
+    assert PGD(20, losses=("margin",)).name == "pgd20-margin"
+    assert attack_named("gaussian") is None
+    for name in ("pgd", "pgd0", "PGD20", "pgd20x", "autoattack"):
+        with pytest.raises(InputError, match="gaussian.*pgd<steps>"):
             perturbation(name)
 
 

@@ -66,15 +66,16 @@ def test_file_holds_exactly_the_points(evaluated, tmp_path):
     assert (read.labels == result.evidence.labels).all()
     assert (read.index == np.arange(50)).all()
     assert len(read.rows) == len(result.evidence.rows) == 8
+    assert [r.key for r in read.rows[-2:]] == [
+        f"check/{a}/{(read.max_code + 1) // 2}" for a in ("fgsm", "pgd5")
+    ]
     for a, b in zip(read.rows, result.evidence.rows, strict=True):
-        assert (a.key, a.members, a.radius_codes, a.in_ball) == (
-            b.key,
-            b.members,
-            b.radius_codes,
-            b.in_ball,
-        )
-        assert (a.points == b.points).all()
-        assert (a.null_points == b.null_points).all()
+        for name in ("key", "members", "radius_codes", "norm"):
+            assert getattr(a, name) == getattr(b, name)
+        for one, other in ((a.rows, b.rows), (a.null_rows, b.null_rows)):
+            assert (one.sample == other.sample).all()
+            assert (one.member == other.member).all()
+            assert (one.points == other.points).all()
         for side in ("float", "fixed"):
             assert (a.robust[side] == b.robust[side]).all()
     with np.load(path) as file:
@@ -99,16 +100,17 @@ def test_a_changed_network_is_noticed(evaluated, tmp_path):
 def test_an_illegal_point_is_noticed(evaluated, tmp_path):
     first, second, result = evaluated
     row = next(r for r in result.evidence.rows if r.key.startswith("fgsm/"))
-    points = row.points.copy()
+    points, at = row.rows.points.copy(), int(np.flatnonzero(row.rows.sample == 3)[0])
     clean = int(result.evidence.codes[3, 2])
-    points[0, 3, 2] = clean + row.radius_codes + 1 if clean < 100 else clean - row.radius_codes - 1
+    points[at, 2] = clean + row.radius_codes + 1 if clean < 100 else clean - row.radius_codes - 1
     rows = tuple(
-        dataclasses.replace(r, points=points) if r is row else r for r in result.evidence.rows
+        dataclasses.replace(r, rows=dataclasses.replace(r.rows, points=points)) if r is row else r
+        for r in result.evidence.rows
     )
     path = tmp_path / "evidence.npz"
     save_evidence(path, dataclasses.replace(result.evidence, rows=rows))
     found = replay(path, first, second)
-    assert any(f"the radius is {row.radius_codes}" in text for text in found.differences)
+    assert any(f"the linf radius is {row.radius_codes}" in text for text in found.differences)
     low = dataclasses.replace(result.evidence, max_code=200)
     save_evidence(path, low)
     assert any("leave the range 0..200" in text for text in replay(path, first).differences)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from robustness.standins import Blind, Constant, Linear, Spy, random_linear, truly_robust
 
-from neurodeploy.attacks import PGD
+from neurodeploy.attacks import PGD, Square
 from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.robustness import RobustnessConfig, evaluate_classifiers
 from neurodeploy.robustness.config import ThreatModel
+from neurodeploy.robustness.pool import CleanSamples, build_pool
 from neurodeploy.robustness.result import SUMMARY_KEYS
 from neurodeploy.robustness.sanity import SanityLine
+from neurodeploy.robustness.suite import MemberPlan, Suite, full_suite, named_suite
+from neurodeploy.robustness.surrogates import Surrogate
 
 SMALL = RobustnessConfig(
-    perturbations=("fgsm", "pgd20"),
+    perturbations=("fgsm",),
     radii_codes=(1, 2, 3),
-    widths=(1.0, 2.0),
     bootstrap=1000,
     seed=7,
 )
@@ -37,7 +38,7 @@ def two_networks(seed=1, n=120, n_input=4, max_code=15):
 
 
 def test_numbers_equal_enumeration():
-    """On two linear classes PGD and FGSM are exact, so every share is known."""
+    """On two linear classes FGSM is exact, so every share is known."""
     first, second, codes, labels = two_networks()
     result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, SMALL)
     lost_somewhere = gained_somewhere = 0
@@ -55,10 +56,7 @@ def test_numbers_equal_enumeration():
         assert row["retention"] == (robust_float & robust_fixed).sum() / robust_float.sum()
         assert row["drop_ci95"][0] <= row["drop_lower95"] <= row["drop"]
         assert row["drop"] <= row["drop_upper95"] <= row["drop_ci95"][1]
-        if row["perturbation"] == "fgsm":
-            assert row["null"] is None, "a second run would be the first one again"
-        else:
-            assert row["null"]["lost"] == row["null"]["gained"] == 0, "an exact attack has no luck"
+        assert row["null"]["lost"] == row["null"]["gained"] == 0, "an exact attack has no luck"
         assert row["n"] == 120
         lost_somewhere += lost > 0
         gained_somewhere += gained > 0
@@ -72,13 +70,85 @@ def test_members_are_equal_and_show_transfer():
     result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, SMALL)
     row = result.rows[1]
     names = [m["name"] for m in row["members"]]
-    assert names == ["float width 1", "float width 2", "fixed width 1", "fixed width 2"]
+    seen = [f"fgsm triangle {width}" for width in ("0.25", "0.5", "1")]
+    seen.append("pgd40-margin+dlr superspike 0.125 (stronger)")
+    assert names == [f"{side}: {name}" for side in ("float", "fixed") for name in seen]
     evidence = result.evidence.rows[1]
     assert evidence.key == "fgsm/2"
+    assert list(evidence.members) == names
     for index, member in enumerate(row["members"]):
+        own = evidence.rows.member == index
+        assert member["samples"] == own.sum()
         for side, net in (("float", first), ("fixed", second)):
-            right = net.predict(evidence.points[index]) == labels
-            assert member[side] == right.mean()
+            points, sample = evidence.rows.points[own], evidence.rows.sample[own]
+            right = net.predict(points) == labels[sample]
+            assert member[side] == (right.mean() if right.size else None)
+    for side, net, other in (("float", first, "fixed"), ("fixed", second, "float")):
+        theirs = [i for i, m in enumerate(row["members"]) if m["attacked"] == other]
+        rows = evidence.rows
+        mine = np.isin(rows.member, theirs)
+        wrong = net.predict(rows.points[mine]) != labels[rows.sample[mine]]
+        broken = np.isin(np.arange(120), rows.sample[mine][wrong])
+        assert row["transfer"][side] == ((net.predict(codes) == labels) & ~broken).mean()
+        assert row["transfer"][side] >= row[side]
+
+
+def test_only_survivors_go_on_and_no_point_leaves_its_ball():
+    first, second, codes, labels = two_networks()
+    config = dataclasses.replace(SMALL, perturbations=("suite",), radii_codes=(2,))
+    nets = {"float": first, "fixed": second}
+    result = evaluate_classifiers(nets, codes, labels, config)
+    evidence = result.evidence.rows[0]
+    rows = evidence.rows
+    assert (np.abs(rows.points - codes[rows.sample]) <= 2).all()
+    stages = [p.stage for p in full_suite().plans]
+    count = len(stages)
+    for start, side in ((0, "float"), (count, "fixed")):
+        assert [m.split(":")[0] for m in evidence.members[start : start + count]] == [side] * count
+        alive = nets[side].predict(codes) == labels
+        for stage in range(stages[-1] + 1):
+            before = alive.copy()
+            for index in (i for i, s in enumerate(stages) if s == stage):
+                own = rows.member == start + index
+                assert sorted(rows.sample[own]) == np.flatnonzero(before).tolist()
+                wrong = nets[side].predict(rows.points[own]) != labels[rows.sample[own]]
+                alive[rows.sample[own][wrong]] = False
+        assert 0 < alive.sum() < (nets[side].predict(codes) == labels).sum()
+
+
+def test_the_full_suite_sees_through_three_shapes_in_three_widths():
+    plans = [p for p in full_suite().plans if p.attack.uses_gradient]
+    seen = {(p.surrogate.shape, p.surrogate.width) for p in plans}
+    for shape in ("triangle", "superspike", "rectangle"):
+        assert len({width for s, width in seen if s == shape}) >= 3
+    assert [p.stronger for p in full_suite().plans].count(True) == 1
+    assert full_suite().plans[-1].stronger
+
+
+def test_unequal_suites_cannot_be_compared():
+    """A pool is made of one list of members; one put together otherwise is refused."""
+    first, second, codes, labels = two_networks(n=20)
+    nets = {"float": first, "fixed": second}
+    clean = CleanSamples(codes, labels, {s: n.predict(codes) for s, n in nets.items()})
+    made = build_pool(named_suite("pgd5"), 2, nets, clean, SMALL, lambda _: None)
+    fixed = made.numbers("fixed")
+    without_last = tuple(m for i, m in enumerate(made.members) if i != fixed[-1])
+    ran = made.members[fixed[0]].ran
+    longer = dataclasses.replace(ran.plan, attack=PGD(steps=50))
+    for wrong in (
+        without_last,
+        made.members[: len(fixed)],
+        replaced(made.members, fixed[0], dataclasses.replace(ran, seed=ran.seed + 1)),
+        replaced(made.members, fixed[0], dataclasses.replace(ran, plan=longer)),
+    ):
+        with pytest.raises(InputError, match="must meet the same suite with the same seeds"):
+            dataclasses.replace(made, members=wrong)
+    dataclasses.replace(made, members=made.members)
+
+
+def replaced(members, index, ran):
+    changed = dataclasses.replace(members[index], ran=ran)
+    return (*members[:index], changed, *members[index + 1 :])
 
 
 def test_a_point_found_on_one_network_counts_against_the_other():
@@ -89,8 +159,7 @@ def test_a_point_found_on_one_network_counts_against_the_other():
     result = evaluate_classifiers({"float": hidden, "fixed": first}, codes, labels, config)
     for row in result.rows:
         own = [m["float"] for m in row["members"] if m["attacked"] == "float"]
-        clean = result.clean_accuracy["float"]
-        assert own == [clean, clean], "its own adversaries never hurt it"
+        assert set(own[:3]) == {1.0}, "its own adversaries never hurt it"
         robust = truly_robust(first, codes, labels, row["radius_codes"]).mean()
         assert row["float"] == row["fixed"] == robust < 1
         assert row["lost"] == row["gained"] == 0
@@ -112,8 +181,10 @@ def test_noise_gives_both_networks_the_same_points():
     spies = {"float": Spy(first), "fixed": Spy(second)}
     config = RobustnessConfig(("gaussian",), (3,), noise_draws=5, bootstrap=1000)
     result = evaluate_classifiers(spies, codes, labels, config)
-    points = result.evidence.rows[0].points
-    assert points.shape == (5, 50, 4)
+    rows = result.evidence.rows[0].rows
+    assert (rows.sample == np.tile(np.arange(50), 5)).all()
+    assert (rows.member == np.repeat(np.arange(5), 50)).all()
+    points = rows.points.reshape(5, 50, 4)
     assert len({p.tobytes() for p in points}) == 5
     for spy in spies.values():
         assert any(np.array_equal(asked, points.reshape(-1, 4)) for _, asked in spy.asked)
@@ -127,13 +198,12 @@ def test_null_line_is_zero_for_equal_seeds_and_not_for_others():
     other = random_linear(4, 8, 6, 255, largest=3)
     codes = np.random.default_rng(0).integers(0, 256, (200, 8)).astype(np.int32)
     labels = np.maximum(net.predict(codes), 0)
-    config = RobustnessConfig(("gaussian", "fgsm", "pgd2"), (20,), seed=5, bootstrap=1000)
+    config = RobustnessConfig(("gaussian", "pgd2"), (20,), seed=5, bootstrap=1000)
     luck = {}
     for null_seed in (5, 6, None):
         asked = dataclasses.replace(config, null_seed=null_seed)
         result = evaluate_classifiers({"float": net, "fixed": other}, codes, labels, asked)
         nulls = {row["perturbation"]: row["null"] for row in result.rows}
-        assert nulls.pop("fgsm") is None, "FGSM has no randomness"
         luck[null_seed] = {k: v["lost"] + v["gained"] for k, v in nulls.items()}
         luck_lines = [s for row in result.rows for s in row["sanity"] if "second run" in s["line"]]
         assert {line["perturbation"] for line in luck_lines} == {"pgd2"}, "none that cannot fail"
@@ -167,8 +237,8 @@ def test_same_seed_same_result_other_seed_other_points():
     third = evaluate_classifiers(pair, codes, labels, dataclasses.replace(config, seed=1))
     assert first.as_dict() == second.as_dict()
     for a, b, c in zip(first.evidence.rows, second.evidence.rows, third.evidence.rows, strict=True):
-        assert (a.points == b.points).all()
-        assert (a.points != c.points).any()
+        assert (a.rows.points == b.rows.points).all()
+        assert a.rows.points.shape != c.rows.points.shape or (a.rows.points != c.rows.points).any()
 
 
 def test_rows_are_json_and_hold_the_summary():
@@ -185,7 +255,7 @@ def test_rows_are_json_and_hold_the_summary():
     assert document["threat_model"]["clip"] == [0, 15]
     assert document["threat_model"] == ThreatModel((1, 2, 3), 15).as_dict()
     assert [(r["perturbation"], r["radius_codes"]) for r in document["robustness"]] == [
-        (p, r) for p in ("fgsm", "pgd20") for r in (1, 2, 3)
+        ("fgsm", r) for r in (1, 2, 3)
     ]
     assert all(set(line) == {"line", "ok", "detail"} for line in document["sanity"])
 
@@ -208,12 +278,10 @@ def test_a_network_that_broke_is_lost_and_not_excused_by_its_missing_gradient():
 def test_an_attack_that_sees_nothing_is_too_weak():
     first, _, codes, labels = two_networks(n_input=60, max_code=255)
     hidden = Blind(first.weight, first.bias, first.max_code)
-    # One start only: several would break it at the large radius by chance alone.
-    once = replace(SMALL, restarts=1)
+    once = dataclasses.replace(SMALL, radii_codes=(2,))
     result = evaluate_classifiers({"float": hidden, "fixed": hidden}, codes, labels, once)
     failed = {line["line"] for line in result.sanity if not line["ok"]}
     assert "gradients are not zero" in failed
-    assert "a large radius breaks the network" in failed
     assert result.verdict == "undecided"
     assert "too weak" in result.verdict_text
     assert all(row["attack_too_weak"] for row in result.rows)
@@ -225,43 +293,48 @@ def test_the_large_radius_speaks_about_every_radius_of_its_attack(monkeypatch):
     asked = []
 
     def fail(pool):
-        asked.append((pool.perturbation, pool.radius_codes, pool.null_points.shape[0]))
+        asked.append((pool.perturbation, pool.radius_codes, pool.null_rows.sample.size))
         return (SanityLine("too large", False, "-", "fixed", pool.perturbation, 8),)
 
     monkeypatch.setattr("neurodeploy.robustness.protocol.large_radius_lines", fail)
-    config = dataclasses.replace(SMALL, perturbations=("fgsm", "pgd20", "gaussian"))
+    config = dataclasses.replace(
+        SMALL, perturbations=("fgsm", "pgd5", "gaussian"), radii_codes=(1, 2)
+    )
     result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, config)
-    assert asked == [("pgd20", 8, 0)]
+    assert asked == [("fgsm", 8, 0), ("pgd5", 8, 0)]
     for row in result.rows:
-        assert row["attack_too_weak"] == (row["perturbation"] == "pgd20")
-
-
-def test_a_stronger_attack_runs_where_it_tells_most_and_is_kept_as_evidence():
-    first, second, codes, labels = two_networks()
-    result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, SMALL)
-    rows = [row for row in result.rows if row["perturbation"] == "pgd20"]
-    telling = min(rows, key=lambda row: abs(row["float"] - 0.5))["radius_codes"]
-    kept = [row for row in result.evidence.rows if row.key.startswith("check/stronger/")]
-    assert [row.key for row in kept] == [f"check/stronger/pgd40/{telling}"]
-    assert kept[0].points.shape == (4, 120, 4)
-    for row in result.rows:
-        lines = [s for s in row["sanity"] if s["line"] == "a stronger attack finds little more"]
-        asked = [(s["concerns"], s["radius_codes"]) for s in lines]
-        expected = [("float", telling), ("fixed", telling)]
-        assert asked == (expected if row["perturbation"] == "pgd20" else [])
+        assert row["attack_too_weak"] == (row["perturbation"] != "gaussian")
 
 
 def test_an_attack_that_a_stronger_one_beats_is_too_weak(monkeypatch):
     """One step of a twentieth of the radius is no attack; the stronger one takes full steps."""
     first, second, codes, labels = two_networks(n_input=8, max_code=255)
-    weak = PGD(steps=1, step_share=0.05)
-    monkeypatch.setattr("neurodeploy.robustness.protocol.perturbation", lambda *_: weak)
-    monkeypatch.setattr("neurodeploy.robustness.protocol._stronger", lambda _: PGD(steps=20))
-    config = RobustnessConfig(("pgd1",), (10, 40), bootstrap=1000)
+    weak = MemberPlan(PGD(steps=1, step_share=0.05), Surrogate(), 0)
+    full = MemberPlan(PGD(steps=20), Surrogate(), 1, stronger=True)
+    suite = Suite("weak", (weak, full))
+    monkeypatch.setattr("neurodeploy.robustness.protocol.named_suite", lambda *_: suite)
+    config = RobustnessConfig(("weak",), (10, 40), bootstrap=1000)
     result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, config)
     failed = {line["line"] for line in result.sanity if not line["ok"]}
     assert "a stronger attack finds little more" in failed
     assert all(row["attack_too_weak"] for row in result.rows)
+
+
+def test_what_only_queries_find_is_a_sign_of_masking(monkeypatch):
+    first, _, codes, labels = two_networks(n_input=6, max_code=255)
+    hidden = Blind(first.weight, first.bias, first.max_code)
+    plans = (
+        MemberPlan(PGD(steps=20), Surrogate(), 0),
+        MemberPlan(Square(100), Surrogate(), 1),
+    )
+    monkeypatch.setattr(
+        "neurodeploy.robustness.protocol.named_suite", lambda *_: Suite("both", plans)
+    )
+    config = RobustnessConfig(("both",), (40,), bootstrap=1000)
+    for net, ok in ((hidden, False), (first, True)):
+        result = evaluate_classifiers({"float": net, "fixed": net}, codes, labels, config)
+        lines = {line["line"]: line["ok"] for line in result.sanity}
+        assert lines["queries find little more than gradients"] == ok
 
 
 def test_a_sound_attack_passes_every_sanity_line():
@@ -274,7 +347,6 @@ def test_a_sound_attack_passes_every_sanity_line():
         "a second width finds little more",
         "the white box is not weaker than transfer",
         "a larger radius is not weaker",
-        "PGD is not weaker than FGSM",
         "a large radius breaks the network",
         "a stronger attack finds little more",
     }
@@ -288,9 +360,9 @@ def test_progress_counts_up_and_an_interrupt_goes_through():
         pair, codes, labels, SMALL, progress=lambda stage, done, total: seen.append((done, total))
     )
     total = seen[0][1]
-    # Two attacks, three radii, four members, and two of PGD's null line; four for the large radius
-    # and four for the stronger attack.
-    assert total == 3 * (4 + 4 + 2) + 4 + 4
+    # Four members at three radii on two networks and the null line; and at the large radius,
+    # without a null line.
+    assert total == 3 * 3 * 4 + 2 * 4
     assert seen == [(i, total) for i in range(total)]
 
     def stop(stage, done, total):
@@ -304,11 +376,12 @@ def test_progress_counts_up_and_an_interrupt_goes_through():
 def test_results_do_not_depend_on_the_numbers_asked_beside():
     first, second, codes, labels = two_networks(n=40)
     pair = {"float": first, "fixed": second}
-    alone = dataclasses.replace(SMALL, perturbations=("pgd20",), radii_codes=(2,))
-    many = evaluate_classifiers(pair, codes, labels, SMALL)
+    both = dataclasses.replace(SMALL, perturbations=("gaussian", "pgd5"))
+    alone = dataclasses.replace(SMALL, perturbations=("pgd5",), radii_codes=(2,))
+    many = evaluate_classifiers(pair, codes, labels, both)
     one = evaluate_classifiers(pair, codes, labels, alone)
-    same = next(row for row in many.evidence.rows if row.key == "pgd20/2")
-    assert (one.evidence.rows[0].points == same.points).all()
+    same = next(row for row in many.evidence.rows if row.key == "pgd5/2")
+    assert (one.evidence.rows[0].rows.points == same.rows.points).all()
 
 
 @pytest.mark.parametrize(
@@ -319,7 +392,7 @@ def test_results_do_not_depend_on_the_numbers_asked_beside():
         ({"radii_codes": (3, 2)}, "rising"),
         ({"radii_codes": (0, 2)}, "from 1 on"),
         ({"radii_codes": (1.5,)}, "whole numbers"),
-        ({"widths": (0.0,)}, "must be positive"),
+        ({"norm": "l1"}, "neither"),
         ({"noise_draws": 0}, "at least 1"),
         ({"bootstrap": 10}, "at least 1000"),
         ({"tolerance_points": 0}, "tolerance_points"),

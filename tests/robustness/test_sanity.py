@@ -7,20 +7,26 @@ import dataclasses
 import numpy as np
 import pytest
 
-from neurodeploy.robustness.pool import CleanSamples, Member, MemberPlan, Pool
+from neurodeploy.attacks import PGD, Ball, Square
+from neurodeploy.robustness.cascade import Member
+from neurodeploy.robustness.config import SIDES
+from neurodeploy.robustness.point_rows import PointRows, no_rows
+from neurodeploy.robustness.pool import CleanSamples, Pool, PoolMember
 from neurodeploy.robustness.sanity import (
-    fgsm_lines,
     large_radius_lines,
     pool_lines,
     radius_lines,
-    stronger_lines,
     summarise,
     weak_sides,
 )
+from neurodeploy.robustness.suite import MemberPlan
+from neurodeploy.robustness.surrogates import Surrogate
 
 N = 400
 NULL = "a second run finds little more"
 GRADIENT = "gradients are not zero"
+STRONGER = "a stronger attack finds little more"
+QUERIES = "queries find little more than gradients"
 WIDTH = "a second width finds little more"
 TRANSFER = "the white box is not weaker than transfer"
 
@@ -33,27 +39,45 @@ def right(share, shift=0.0):
     return mask
 
 
-def pool(outcomes, stuck=0.0, null=None, radius=10, name="pgd20", classes=10):
-    """A pool from outcomes per (attacked, width): (float right [N], fixed right [N])."""
+def pool(outcomes, stuck=0.0, null=None, radius=10, name="pgd20", classes=10, **special):
+    """A pool from outcomes per (attacked, width): (float right [N], fixed right [N]).
+
+    ``special`` holds outcomes per network of a member at the end: ``stronger`` or ``queries``.
+    """
     labels = np.arange(N) % classes
-    members = tuple(
-        Member(MemberPlan(f"{side} {width}", side, width, 0), 0.0, right(stuck))
-        for side, width in outcomes
-    )
-    everywhere = {"float": labels, "fixed": labels}
-    predicted = {
-        side: np.array([np.where(pair[index], labels, -1) for pair in outcomes.values()])
-        for index, side in enumerate(("float", "fixed"))
-    }
-    points = np.zeros((len(members), N, 1), np.int32)
+    members, pairs = [], []
+    for side in ("float", "fixed", None):
+        for (attacked, width), pair in outcomes.items():
+            if attacked == side:
+                plan = MemberPlan(PGD(), Surrogate(width=width or 1.0), 0)
+                ran = Member(plan, 0, np.ones(N, bool), right(stuck), 0.0, 0)
+                members.append(PoolMember(str(width), side, ran if side else None))
+                pairs.append(pair)
+        for kind, found in special.items():
+            if side:
+                attack = PGD() if kind == "stronger" else Square()
+                plan = MemberPlan(attack, Surrogate(), 1, stronger=kind == "stronger")
+                ran = Member(plan, 0, np.ones(N, bool), right(stuck), 0.0, 0)
+                members.append(PoolMember(kind, side, ran))
+                pairs.append(tuple(found if s == side else np.ones(N, bool) for s in SIDES))
     if null is None:
-        float_own = [pair[0] for (side, _), pair in outcomes.items() if side == "float"]
-        null = np.logical_and.reduce(float_own)
+        null = np.logical_and.reduce(
+            [p[0] for m, p in zip(members, pairs, strict=True) if m.attacked == "float"]
+            or [np.ones(N, bool)]
+        )
     codes = np.zeros((N, 1), np.int32)
-    clean = CleanSamples(codes, labels, everywhere)
+    clean = CleanSamples(codes, labels, {"float": labels, "fixed": labels})
+    everyone, count = np.arange(N), len(members)
+    rows = PointRows(
+        np.tile(everyone, count), np.repeat(np.arange(count), N), np.zeros((N * count, 1), np.int32)
+    )
+    predicted = {
+        side: np.concatenate([np.where(pair[i], labels, -1) for pair in pairs])
+        for i, side in enumerate(SIDES)
+    }
     return Pool(
-        name, radius, True, clean, members, points, predicted, points[:1],
-        np.where(null, labels, -1)[None],
+        name, radius, Ball("linf", radius, 255), clean, tuple(members), rows, predicted,
+        PointRows(everyone, np.zeros(N, np.int64), codes), np.where(null, labels, -1),
     )  # fmt: skip
 
 
@@ -91,20 +115,38 @@ def test_luck(shift, ok):
 
 def test_no_null_line_no_line_about_luck():
     """An attack without randomness would pass it always."""
-    without = dataclasses.replace(pool(good()), null_points=np.zeros((0, N, 1), np.int32))
+    without = dataclasses.replace(
+        pool(good()), null_rows=no_rows(1), null_predicted=np.zeros(0, np.int64)
+    )
     assert NULL not in {line.line for line in pool_lines(without)}
 
 
 @pytest.mark.parametrize(("after", "ok"), [(0.45, True), (0.44, False)])
 def test_a_stronger_attack(after, ok):
-    """The fixed network loses 5 or 6 points to it; what the stronger attack misses does not count."""
-    less = (right(0.5), right(after, 0.5 - after))
-    outcomes = {(s, w): less for s in ("float", "fixed") for w in (1.0, 2.0)}
-    lines = {line.concerns: line for line in stronger_lines(pool(good()), pool(outcomes))}
-    assert lines["float"].ok
-    assert lines["fixed"].ok == ok
-    more = {(s, w): (right(0.9), right(0.9)) for s in ("float", "fixed") for w in (1.0, 2.0)}
-    assert all("0.0 points less" in x.detail for x in stronger_lines(pool(good()), pool(more)))
+    """It breaks another 5 or 6 points."""
+    lines = pool_lines(pool(good(), stronger=right(after)))
+    found = {line.concerns: line for line in lines if line.line == STRONGER}
+    assert found["float"].ok == found["fixed"].ok == ok
+    assert [line.ok for line in lines if line.line != STRONGER] == [True] * 7
+    assert "50.0 % before" in found["fixed"].detail
+    (nothing, _) = [x for x in pool_lines(pool(good(), stronger=right(1.0))) if x.line == STRONGER]
+    assert "0.0 points less" in nothing.detail
+
+
+@pytest.mark.parametrize(("after", "ok"), [(0.45, True), (0.44, False)])
+def test_queries(after, ok):
+    """What queries break and no gradient did."""
+    lines = pool_lines(pool(good(), queries=right(after)))
+    found = verdicts(lines)
+    assert found[QUERIES, "float"] == found[QUERIES, "fixed"] == ok
+    assert all(
+        line.ok
+        for line in pool_lines(pool(good(), queries=right(0.4, 0.6)))
+        if line.line != QUERIES
+    )
+    # What a gradient breaks as well does not count.
+    both = pool_lines(pool(good(), queries=right(0.44), stronger=right(0.44)))
+    assert verdicts(both)[QUERIES, "float"]
 
 
 @pytest.mark.parametrize(("stuck", "ok"), [(0.05, True), (0.06, False)])
@@ -146,13 +188,6 @@ def test_larger_radius(large, ok):
     assert [line.ok for line in lines] == [ok, ok]
     assert {line.radius_codes for line in lines} == {20}, "the larger radius is the suspect"
     assert radius_lines(()) == ()
-
-
-@pytest.mark.parametrize(("pgd", "ok"), [(0.2, True), (0.53, True), (0.58, False)])
-def test_fgsm(pgd, ok):
-    lines = fgsm_lines(pool(good(pgd)), pool(good(0.5), name="fgsm"))
-    assert [line.ok for line in lines] == [ok, ok]
-    assert {line.perturbation for line in lines} == {"pgd20"}
 
 
 @pytest.mark.parametrize(("share", "ok"), [(0.0, True), (0.1, True), (0.11, False)])
