@@ -18,6 +18,10 @@ from neurodeploy.cli.commands import COMMANDS
 from neurodeploy.cli.options import common_parser, contract_parser
 from neurodeploy.errors import NeurodeployError
 
+_DATA = (
+    "data files (.npz or .h5) hold images [B, ...], held for all steps, or x [T, B, ...], one "
+    "input per step, both in input units, and y [B] labels; "
+)
 _EPILOG = (
     "exit codes: 0 done; 1 a check did not hold; 2 bad input or usage; "
     "3 an optional component is absent; 4 undecided; 130 interrupted"
@@ -29,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="neurodeploy",
         description="Put robust spiking networks on Loihi's fixed point and check what survives.",
-        epilog=_EPILOG,
+        epilog=_DATA + _EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"neurodeploy {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

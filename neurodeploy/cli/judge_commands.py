@@ -96,7 +96,7 @@ def _place(difference: Any) -> str:
 def verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``verify``."""
     parser.add_argument("network", help="NET.h5, or a NetX file (.net)")
-    parser.add_argument("--input", required=True, help="data (.npz or .h5)")
+    parser.add_argument("--input", required=True, help="data: images or x (.npz or .h5)")
     parser.add_argument("--against", choices=("lava",), default="lava")
     parser.add_argument("--samples", type=positive, default=16, help="first N samples (default 16)")
     parser.add_argument("--timing", choices=("aligned", "lava"), default="aligned")
@@ -258,7 +258,7 @@ def print_robustness(console: Console, result: Any) -> None:
 def cost_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``cost``."""
     parser.add_argument("network", help="NET.h5, or a NetX file (.net)")
-    parser.add_argument("--input", required=True, help="data (.npz or .h5)")
+    parser.add_argument("--input", required=True, help="data: images or x (.npz or .h5)")
 
 
 def cost(arguments: argparse.Namespace) -> int:

@@ -75,7 +75,7 @@ def inspect(arguments: argparse.Namespace) -> int:
 def quantize_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``quantize``."""
     parser.add_argument("model", help="NIR file")
-    parser.add_argument("--profile", required=True, help="chip: a name or a TOML file")
+    parser.add_argument("--profile", required=True, help="chip: loihi1, loihi2 or a TOML file")
     parser.add_argument("--out", required=True, help="NET.h5 to write")
     parser.add_argument(
         "--calibration", help="data (.npz, .h5: images or x) for ranges; never the test data"
@@ -158,7 +158,7 @@ def quantize(arguments: argparse.Namespace) -> int:
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``run``."""
     parser.add_argument("model", help="NIR file, NET.h5, or a NetX file (.net)")
-    parser.add_argument("--input", required=True, help="data (.npz or .h5)")
+    parser.add_argument("--input", required=True, help="data: images or x (.npz or .h5)")
     parser.add_argument("--backend", required=True, choices=("float", "fixed", "lava"))
     parser.add_argument("--out", required=True, help="traces to write (.npz or .h5)")
     parser.add_argument("--record", type=quantities, default=("spikes",), help="spikes,v,u,v_pre")

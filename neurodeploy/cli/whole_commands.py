@@ -63,8 +63,8 @@ def deploy_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``deploy``."""
     parser.add_argument("model", help="NIR file")
     parser.add_argument("--data", required=True, help="test data (.npz or .h5: images, y)")
-    parser.add_argument("--calibration", help="data for ranges (images or x), e.g. for training")
-    parser.add_argument("--profile", required=True, help="chip: a name or a TOML file")
+    parser.add_argument("--calibration", help="data for ranges (images or x); not the test data")
+    parser.add_argument("--profile", required=True, help="chip: loihi1, loihi2 or a TOML file")
     parser.add_argument("--out", required=True, help="folder for the results")
     parser.add_argument(
         "--lava-samples", type=positive, default=16, help="samples to run on Lava (default 16)"
