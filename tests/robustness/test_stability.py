@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from oracles.literal_float import apply
 from scipy import sparse
+from scipy.sparse.linalg import ArpackNoConvergence
 from simulate_networks import network, population
 
 from neurodeploy.network import (
@@ -232,6 +233,21 @@ def test_upper_bound_is_confirmed_not_assumed(monkeypatch):
     found = operator_norm(sparse.csr_array(matrix))
     assert found.lower == pytest.approx(2.0)
     assert found.upper >= 5.0
+
+
+def test_matrices_of_middle_size(monkeypatch):
+    matrix = np.random.default_rng(6).normal(size=(50, 60))
+    exact = np.linalg.norm(matrix, 2)
+    monkeypatch.setattr(stability_norms, "_SMALL_SIZE", 20)
+    found = operator_norm(sparse.csr_array(matrix))
+    assert found.lower <= exact <= found.upper <= found.lower * (1 + 1e-6)
+
+    def fails(*args, **options):
+        raise ArpackNoConvergence("no convergence", np.zeros(0), np.zeros((0, 0)))
+
+    monkeypatch.setattr(stability_norms, "svds", fails)
+    found = operator_norm(sparse.csr_array(matrix))
+    assert found.lower <= exact <= found.upper <= 2 * exact
 
 
 def test_large_matrices_have_a_sound_if_looser_bound(monkeypatch):
