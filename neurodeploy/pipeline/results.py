@@ -123,8 +123,8 @@ def _assumptions(
         "Robust accuracies are upper bounds: a better attack may find more.",
         "Each model is one trained network on one split; intervals cover the choice of test "
         "images, not the training seed.",
-        f"Surrogate widths {', '.join(map(str, robustness.widths))} of the threshold; "
-        f"{robustness.restarts} restart(s); {robustness.noise_draws} noise draws.",
+        f"Perturbations: {', '.join(robustness.perturbations)}; "
+        f"{robustness.noise_draws} noise draws.",
         "Energy and latency are estimates from counts and sourced constants, not measurements.",
     ]
     if calibration is None:
