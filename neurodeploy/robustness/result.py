@@ -73,14 +73,30 @@ class RobustnessResult:
         """Return the verdict, lost strengths and failing sanity lines as findings."""
         severity = {"survives": "info", "undecided": "warning", "lost": "error"}[self.verdict]
         found = [Finding(severity, "robustness", self.verdict_text)]  # type: ignore[arg-type]
+        found += self._blunt()
         found += [
             Finding(
                 "warning",
                 "robustness",
                 f"{line['line']}: {line['detail']}",
-                "use more steps, restarts or other surrogate widths",
+                "the attack was too weak to tell; read the line before the accuracies",
             )
             for line in self.sanity
             if not line["ok"]
         ]
         return tuple(found)
+
+    def _blunt(self) -> list[Finding]:
+        """Warn where so few samples could miss a drop as large as the tolerance."""
+        tolerance = self.config.tolerance
+        rows = [r for r in self.rows if r["informative"] and r["detectable_drop"] > tolerance]
+        if not rows:
+            return []
+        worst = max(rows, key=lambda row: float(row["detectable_drop"]))
+        text = (
+            f"{worst['n']} samples show a drop of {100 * worst['detectable_drop']:.1f} points with "
+            f"a chance of 80 % ({worst['perturbation']} at {worst['radius_codes']:g} codes); the "
+            f"tolerance is {self.config.tolerance_points:g}"
+        )
+        numbers = {"detectable_drop": worst["detectable_drop"], "n": worst["n"]}
+        return [Finding("warning", "robustness", text, "evaluate on more samples", numbers)]

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from neurodeploy.robustness.config import CONFIDENCE, INFORMATIVE, SIDES, RobustnessConfig, Side
 from neurodeploy.robustness.pool import CleanSamples, Pool
 from neurodeploy.robustness.sanity import SanityLine, weak_sides
-from neurodeploy.robustness.statistics import PairedDrop, needed_n, paired_drop, wilson
+from neurodeploy.robustness.statistics import (
+    PairedDrop,
+    detectable_drop,
+    needed_n,
+    paired_drop,
+    wilson,
+)
 from neurodeploy.robustness.verdict import Strength, Verdict, judge
 
 
@@ -29,7 +35,8 @@ def make_rows(
     network is robust; null if there is none) and its interval, ``informative``, ``null``,
     ``transfer`` (accuracy of each network on points found on the other alone: what an evaluation
     by transfer would have reported, never below the robust accuracy), ``norm``, ``members``,
-    ``ties``, ``needed_n``, ``attack_too_weak``, ``sanity``.
+    ``ties``, ``detectable_drop``
+    (see ``statistics``), ``needed_n``, ``attack_too_weak``, ``sanity``.
 
     ``null`` is the null line, float against float: ``lost`` is the share robust against the float
     members of this pool and not against the same members with another seed, ``gained`` the
@@ -101,6 +108,7 @@ def _row(
         "retention": kept / robust if robust else None,
         "retention_ci95": list(wilson(kept, robust)),
         "informative": INFORMATIVE[0] <= _share(float_robust) <= INFORMATIVE[1],
+        "detectable_drop": detectable_drop(drop.lost, drop.gained, drop.n, CONFIDENCE),
         "needed_n": _needed(drop, config) if open_question else None,
         "null": None if null is None else _null(null),
         "ties": {"float": pool.ties("float"), "fixed": pool.ties("fixed")},

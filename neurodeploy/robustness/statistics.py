@@ -89,12 +89,15 @@ class PairedDrop:
         Images right on the first network alone, on the second alone, and all images.
     replicates : float64 [R]
         Bootstrap distribution of the drop.
+    effective : float
+        Share of the outcomes that are worth an independent image (1: each is its own image).
     """
 
     lost: int
     gained: int
     n: int
     replicates: NDArray[np.float64]
+    effective: float = 1.0
 
     @property
     def drop(self) -> float:
@@ -104,13 +107,13 @@ class PairedDrop:
     def lower(self, confidence: float) -> float:
         """Return the one-sided lower limit at ``confidence``; the wider of the two methods."""
         percentile = np.quantile(self.replicates, 1 - confidence, method="lower")
-        score = score_limit(self.lost, self.gained, self.n, confidence, upper=False)
+        score = score_limit(*self._independent, confidence, upper=False)
         return min(float(percentile), score)
 
     def upper(self, confidence: float) -> float:
         """Return the one-sided upper limit at ``confidence``; the wider of the two methods."""
         percentile = np.quantile(self.replicates, confidence, method="higher")
-        score = score_limit(self.lost, self.gained, self.n, confidence, upper=True)
+        score = score_limit(*self._independent, confidence, upper=True)
         return max(float(percentile), score)
 
     def interval(self, confidence: float) -> tuple[float, float]:
@@ -125,8 +128,17 @@ class PairedDrop:
         """
         below = int((self.replicates <= tolerance).sum())
         percentile = (1 + below) / (1 + self.replicates.size)
-        score = 1 - NormalDist().cdf(score_z(self.lost, self.gained, self.n, tolerance))
+        score = 1 - NormalDist().cdf(score_z(*self._independent, tolerance))
         return max(percentile, score)
+
+    @property
+    def _independent(self) -> tuple[float, float, float]:
+        """Lost, gained and all, as many as independent images would give."""
+        return (
+            self.lost * self.effective,
+            self.gained * self.effective,
+            self.n * self.effective,
+        )
 
 
 def paired_drop(
@@ -158,6 +170,28 @@ def holm(p_values: Sequence[float], alpha: float = 0.05) -> tuple[bool, ...]:
             break
         rejected[index] = True
     return tuple(rejected)
+
+
+def detectable_drop(
+    lost: int, gained: int, n: float, confidence: float = 0.95, power: float = 0.8
+) -> float:
+    """Return the smallest true drop that a test of "no drop" would find with ``power``, a fraction.
+
+    For the paired test of two proportions on ``n`` independent images, of which a share psi changes
+    in either direction: delta = (z_confidence sqrt(psi) + z_power sqrt(psi - delta**2)) / sqrt(n)
+    (Connor, Biometrics 43, 1987). psi is (lost + gained + 2) / (n + 4), so that no change among few
+    images is not taken for certainty.
+    """
+    normal = NormalDist()
+    psi = min(1.0, (lost + gained + 2) / (n + 4))
+    alpha, beta = normal.inv_cdf(confidence), normal.inv_cdf(power)
+
+    def missing(delta: float) -> float:
+        spread = alpha * math.sqrt(psi) + beta * math.sqrt(max(psi - delta * delta, 0.0))
+        return delta * math.sqrt(n) - spread
+
+    # Beyond psi a drop cannot be: all that change are lost then.
+    return float(brentq(missing, 0.0, psi)) if missing(psi) > 0 else psi
 
 
 def needed_n(

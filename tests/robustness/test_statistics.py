@@ -11,6 +11,7 @@ from scipy.stats import binom, binomtest, norm
 
 from neurodeploy.errors import InputError
 from neurodeploy.robustness.statistics import (
+    detectable_drop,
     holm,
     needed_n,
     paired_drop,
@@ -177,3 +178,25 @@ def test_needed_n_is_the_first_number_that_decides():
         assert (limit(needed) > 0.02) == above
         assert (limit(needed - 1) > 0.02) != above
     assert needed_n(2, 0, 100, 0.02) is None
+
+
+@pytest.mark.parametrize(("lost", "gained", "n"), [(10, 6, 360), (20, 14, 360), (60, 50, 1797)])
+def test_detectable_drop_is_found_with_its_power(lost, gained, n):
+    """Simulated with the share of changes that the formula takes."""
+    drop = detectable_drop(lost, gained, n)
+    psi = (lost + gained + 2) / (n + 4)
+    rng = np.random.default_rng(0)
+    shares = [(psi + drop) / 2, (psi - drop) / 2, 1 - psi]
+    counts = rng.multinomial(n, shares, size=20_000)
+    found = (counts[:, 0] - counts[:, 1]) / np.sqrt(np.maximum(counts[:, 0] + counts[:, 1], 1))
+    assert abs((found > norm.ppf(0.95)).mean() - 0.8) < 0.03
+
+
+def test_detectable_drop_falls_with_n_and_rises_with_churn():
+    assert detectable_drop(5, 5, 1000) < detectable_drop(5, 5, 100)
+    assert detectable_drop(5, 5, 360) < detectable_drop(20, 20, 360)
+    assert detectable_drop(0, 0, 360) > 0
+    assert detectable_drop(0, 0, 2) <= 1
+    assert detectable_drop(360, 0, 360) <= 1
+    # About two points at the size of the digits' test set and four changes in a hundred.
+    assert 0.02 < detectable_drop(7, 6, 360) < 0.03
