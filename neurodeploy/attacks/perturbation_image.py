@@ -97,7 +97,8 @@ class Contrast:
         """Return one point per sample; see ``Perturbation.points``. Nothing is random."""
         checked_keys(keys, codes.shape[0])
         middle = max_code / 2 if self.around is None else self.around
-        return on_grid(middle + strength_of(self.name, strength) * (codes - middle), max_code)
+        moved = middle + strength_of(self.name, strength) * (codes - middle)
+        return on_grid(np.asarray(moved, np.float64), max_code)
 
 
 def _mixing(size: int, sigma: float) -> NDArray[np.float64]:

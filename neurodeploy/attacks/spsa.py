@@ -34,19 +34,19 @@ class SPSA:
     steps : int
         Steps of Adam.
     pairs : int
-        Pairs of probes per step; exact runs per sample are ``steps * (2 * pairs + 1)``, the point
-        itself included.
+        Pairs of probes per step; exact runs per sample are ``steps * (2 * pairs + 1) + 1``, the
+        points themselves included. Many steps with few probes find more than few with many.
     step_share : float
-        Size of a step in every input as a share of the radius; in l2 of the radius divided by the
+        Size of a step in every input as a share of the reach: the radius, in l2 divided by the
         square root of the number of inputs.
     probe : int or None
-        Distance in codes; None: a quarter of the step in one input that the ball allows, 1 at
-        least.
+        Distance in codes; None: three quarters of the reach, 1 at least. Close probes mostly see
+        no change on a spiking network.
     """
 
-    steps: int = 20
-    pairs: int = 32
-    step_share: float = 0.2
+    steps: int = 100
+    pairs: int = 5
+    step_share: float = 0.3
     probe: int | None = None
     name: str = "spsa"
     uses_gradient: bool = False
@@ -77,7 +77,7 @@ class SPSA:
         attempts = _Attempts(classifier, codes, labels, ball)
         n = codes.shape[1]
         reach = ball.radius if ball.norm == "linf" else ball.radius / np.sqrt(n)
-        probe = self.probe or max(1, round(reach / 4))
+        probe = self.probe or max(1, round(0.75 * reach))
         position = ball.random(codes, random, stream=0)
         mean, square = np.zeros(codes.shape), np.zeros(codes.shape)
         for step in range(1, self.steps + 1):

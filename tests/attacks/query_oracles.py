@@ -141,7 +141,7 @@ def spsa(attack, classifier, code, label, ball, seed, key):
     n, code = len(code), np.array(code, np.int32)
     random = SampleRandom(seed, np.array([key]))
     reach = ball.radius if ball.norm == "linf" else ball.radius / math.sqrt(n)
-    probe = attack.probe or max(1, round(reach / 4))
+    probe = attack.probe or max(1, round(3 * reach / 4))
     state = {"best": code, "margin": math.inf, "queries": 0}
 
     def ask(point):

@@ -17,6 +17,7 @@ from neurodeploy.robustness.faults import (
     RunFault,
     StuckAtZero,
     WeightBitFlips,
+    bit_curves,
     fault_curve,
     faulty_scores,
 )
@@ -47,6 +48,16 @@ def test_a_curve_counts_what_each_faulty_network_gets_right():
     assert 0 < curve.accuracy[0] == (plain == labels).mean()
     assert curve.spread[0] == 0
     assert curve.accuracy[2] < curve.accuracy[0]
+
+
+def test_one_curve_for_every_bit_of_the_widest_weight():
+    net, codes, labels = case()
+    curves = bit_curves(net, codes, labels, (0.5,), (1,), threads=1)
+    assert len(curves) == max(s.weight_bits for s in net.synapses)
+    for k, curve in enumerate(curves):
+        assert curve.name == f"weight bit flips, bit {k}"
+        one = fault_curve(net, WeightBitFlips(k), codes, labels, (0.5,), (1,), threads=1)
+        np.testing.assert_array_equal(curve.right, one.right)
 
 
 def test_ties_are_not_right():

@@ -1,6 +1,6 @@
 """Faults of hardware, on float and fixed-point networks alike, and accuracy under them."""
 
-from neurodeploy.robustness.faults.curve import FaultCurve, fault_curve
+from neurodeploy.robustness.faults.curve import FaultCurve, bit_curves, fault_curve
 from neurodeploy.robustness.faults.dropped_spikes import DroppedSpikes
 from neurodeploy.robustness.faults.fault import Fault, NetworkFault, RunFault, faulty_scores
 from neurodeploy.robustness.faults.joint import Joint
@@ -21,6 +21,7 @@ __all__ = [
     "ThresholdMismatch",
     "WeightBitFlips",
     "WeightNoise",
+    "bit_curves",
     "fault_curve",
     "faulty_scores",
 ]

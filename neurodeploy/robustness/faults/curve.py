@@ -13,6 +13,7 @@ from neurodeploy.errors import InputError, RangeError, ShapeError
 from neurodeploy.network import FixedPointNetwork, Network, decide
 from neurodeploy.network.arrays import frozen
 from neurodeploy.robustness.faults.fault import Fault, faulty_scores
+from neurodeploy.robustness.faults.weights import WeightBitFlips
 from neurodeploy.robustness.statistics import wilson
 
 
@@ -122,3 +123,28 @@ def fault_curve(
     strength_values = tuple(float(s) for s in strengths)
     seed_values = tuple(int(seed) for seed in seeds)
     return FaultCurve(fault.name, fault.unit, strength_values, seed_values, frozen(np.array(rows)))
+
+
+def bit_curves(
+    net: Network | FixedPointNetwork,
+    codes: NDArray[np.int32],
+    labels: NDArray[np.int64],
+    strengths: Sequence[float],
+    seeds: Sequence[int],
+    *,
+    float_bits: int = 8,
+    threads: int | None = None,
+) -> tuple[FaultCurve, ...]:
+    """Measure flips of one bit position of the weights at a time, lowest first.
+
+    As many curves as the widest weight has bits (``float_bits`` for a float network); see
+    WeightBitFlips and ``fault_curve``.
+    """
+    width = float_bits
+    if isinstance(net, FixedPointNetwork):
+        width = max((s.weight_bits for s in net.synapses), default=0)
+    faults = [WeightBitFlips(position, float_bits) for position in range(width)]
+    return tuple(
+        fault_curve(net, fault, codes, labels, strengths, seeds, threads=threads)
+        for fault in faults
+    )
