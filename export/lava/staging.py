@@ -19,7 +19,14 @@ import neurodeploy.export
 from neurodeploy.errors import InputError
 
 #: Modules and packages (with all their .py files) that the worker may import.
-_PACKAGE_FILES = ("__init__.py", "errors.py", "findings.py", "file_kind.py", "files.py", "hdf5_scan.py")
+_PACKAGE_FILES = (
+    "__init__.py",
+    "errors.py",
+    "findings.py",
+    "file_kind.py",
+    "files.py",
+    "hdf5_scan.py",
+)
 _EXPORT_PACKAGES = ("lava_processes", "lava_worker")
 _KEEP_UNUSED_DAYS = 30
 
