@@ -24,6 +24,7 @@ from neurodeploy.simulate.run_meta import checked_quantities, run_meta
 from neurodeploy.simulate.spike_functions import Surrogate
 from neurodeploy.simulate.stimulus import input_hash, read_stimulus
 from neurodeploy.simulate.torch_components import TorchComponent, TorchTrace
+from neurodeploy.simulate.torch_devices import checked_device
 
 Tensor = torch.Tensor
 
@@ -59,12 +60,14 @@ def run_torch(
     ShapeError, RangeError
         For codes that do not fit the network, a rule that is not defined, or sums beyond the 53
         bits of float64.
+    InputError, MissingComponentError
+        For a device that torch does not know, or cannot compute on.
     """
     quantities = checked_quantities(record)
     stimulus = read_stimulus(
         codes, n_input=net.n_input, encoder=net.encoder, steps=net.steps, asked_steps=steps
     )
-    on = torch.device(device)
+    on = checked_device(device)
     trains = checked_trains(net, given or {}, stimulus.steps, stimulus.batch)
     # A population whose spikes are given listens to nobody, so it closes no loop either.
     listening = tuple(s for s in net.synapses if s.target not in trains)
@@ -144,9 +147,9 @@ class TorchGradient:
         readout: ReadoutGradient,
         surrogate: Surrogate,
         like: Tensor,
+        dtype: torch.dtype,
     ) -> Tensor:
         """Return the gradient by codes shaped and typed ``like`` the first ones."""
-        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         steps, held = readout.steps, like.ndim == 2
         output = self._output(chunks)
         by_output = readout.back(gradient.to(self._device), output, dtype)

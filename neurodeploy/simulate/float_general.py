@@ -34,7 +34,7 @@ class GeneralGradient:
     net : Network
     width : float
         Default surrogate width, in thresholds.
-    shape, device
+    shape, adaptive, device
         As in ``FloatGradient``.
     steps : int or None
         Steps of a held input.
@@ -48,11 +48,14 @@ class GeneralGradient:
         shape: SurrogateShape,
         device: str | torch.device,
         steps: int | None,
+        adaptive: bool = False,
     ) -> None:
         check_surrogate(width, shape)
+        self._adaptive = adaptive
         self._net, self._steps = net, steps
         self._width, self._shape, self._device = width, shape, torch.device(device)
-        self._ready = lru_cache(maxsize=8)(self._build)
+        # Adaptive widths belong to one run, and with them the network that is made ready for it.
+        self._ready = self._build if adaptive else lru_cache(maxsize=8)(self._build)
 
     def scores(self, codes: Tensor, width: float | None = None) -> Tensor:
         """Return logits [B, classes] of held codes [B, n_input]; as ``FloatGradient.scores``."""
@@ -99,7 +102,7 @@ class GeneralGradient:
             self._net,
             torch.float64,
             self._device,
-            Surrogate(width, self._shape),
+            Surrogate(width, self._shape, self._adaptive),
             differentiable=True,
         )
 

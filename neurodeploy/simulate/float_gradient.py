@@ -15,7 +15,9 @@ from neurodeploy.errors import InputError
 from neurodeploy.network.encoding import ConstantEncoder
 from neurodeploy.network.floating import Network, Population, Synapse
 from neurodeploy.simulate.float_general import GeneralGradient
+from neurodeploy.simulate.spike_functions import Surrogate
 from neurodeploy.simulate.surrogate import SurrogateShape, check_surrogate
+from neurodeploy.simulate.torch_devices import checked_device
 from neurodeploy.simulate.unrolled import (
     LayerTrace,
     Tensor,
@@ -36,15 +38,18 @@ class FloatGradient:
     Parameters
     ----------
     net : Network
-    width, shape, device
+    width, shape, adaptive, device
         As in ``FixedGradient``.
     steps : int or None
         Steps of a held input; default ``net.steps``.
 
     Raises
     ------
+    MissingComponentError
+        For a device that torch cannot compute on.
     InputError
-        If neither says for how many steps an input is held, once one is.
+        For an unknown shape or device, or if neither says for how many steps an input is held,
+        once one is.
     """
 
     def __init__(
@@ -53,11 +58,13 @@ class FloatGradient:
         *,
         width: float = 1.0,
         shape: SurrogateShape = "triangle",
+        adaptive: bool = False,
         device: str | torch.device = "cpu",
         steps: int | None = None,
     ) -> None:
         check_surrogate(width, shape)
-        self._net, self._width, self._shape, self._device = net, width, shape, torch.device(device)
+        self._net, self._width, self._shape = net, width, shape
+        self._adaptive, self._device = adaptive, checked_device(device)
         self._steps = net.steps if steps is None else steps
 
     def scores(self, codes: Tensor, width: float | None = None) -> Tensor:
@@ -107,7 +114,8 @@ class FloatGradient:
             raise InputError(
                 "steps: the network does not say for how many steps an input is held; give steps"
             )
-        return _PlainGradient(self._net, self._width, self._shape, self._device, self._steps)
+        surrogate = Surrogate(self._width, self._shape, self._adaptive)
+        return _PlainGradient(self._net, surrogate, self._device, self._steps)
 
     @cached_property
     def _general(self) -> GeneralGradient:
@@ -115,6 +123,7 @@ class FloatGradient:
             self._net,
             width=self._width,
             shape=self._shape,
+            adaptive=self._adaptive,
             device=self._device,
             steps=self._steps,
         )
@@ -123,9 +132,7 @@ class FloatGradient:
 class _PlainGradient(UnrolledNetwork):
     """Scores of a plain network, with a backward pass written by hand."""
 
-    def __init__(
-        self, net: Network, width: float, shape: SurrogateShape, on: torch.device, steps: int
-    ) -> None:
+    def __init__(self, net: Network, surrogate: Surrogate, on: torch.device, steps: int) -> None:
         layers = tuple(
             _FloatLayer(p, tuple(_FloatSynapse(s, on) for s in net.synapses_into(p.name)), on)
             for p in net.populations
@@ -139,8 +146,9 @@ class _PlainGradient(UnrolledNetwork):
             encoder=net.encoder,
             input_slope=net.encoder.step,
             scale=1.0,
-            width=width,
-            shape=shape,
+            width=surrogate.width,
+            shape=surrogate.shape,
+            adaptive=surrogate.adaptive,
         )
 
     def decode(self, codes: Tensor) -> Tensor:

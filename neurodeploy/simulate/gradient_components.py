@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neurodeploy.network.registers import DECAY_BITS
+from neurodeploy.network.registers import DECAY_BITS, V_MAX
 from neurodeploy.simulate import (
     gradient_backward,
     gradient_lanes,
@@ -25,6 +25,7 @@ from neurodeploy.simulate.gradient_slots import NOTHING, SlotSum
 from neurodeploy.simulate.gradient_sources import Orders, Sent, roomy_masks
 from neurodeploy.simulate.gradient_synapses import always_on, slot_sum
 from neurodeploy.simulate.spike_functions import Surrogate
+from neurodeploy.simulate.surrogate import mean_distance, surrogate_slope
 from neurodeploy.simulate.vector_code import LANES
 
 Tensor = torch.Tensor
@@ -134,8 +135,13 @@ class ComponentRun:
         by_a = torch.empty(batch, steps, size, dtype=dtype)
         nothing = torch.empty(0, 0, 0, dtype=dtype)
         from_spikes, from_v = ((nothing if x is None else x).numpy() for x in (by_spikes, by_v))
+        shape = _SHAPES.get(surrogate.shape, gradient_lanes.GIVEN)
         slopes = nothing.numpy()
-        limits, shape = self._rule[3], _SHAPES[surrogate.shape]
+        if surrogate.adaptive or shape == gradient_lanes.GIVEN:
+            shape = gradient_lanes.GIVEN
+            if by_spikes is not None or self._inner is not None:
+                slopes = self._slopes(done.marks, surrogate, dtype).numpy()
+        limits = self._rule[3]
         over = self._over(steps)
         factor = over.slope.astype(own[0].dtype)
         if self._inner is None:
@@ -155,6 +161,21 @@ class ComponentRun:
             by_a.numpy(),
         )  # fmt: skip
         return by_a
+
+    def _slopes(self, marks: NDArray[np.int32], surrogate: Surrogate, dtype: torch.dtype) -> Tensor:
+        """Return the slopes of all spikes, [B, T, N]."""
+        known = torch.from_numpy(marks)
+        # Where v was clipped or held, nothing passes whatever the slope is.
+        v_pre = known.clamp(-V_MAX, V_MAX).to(dtype)
+        threshold, unit = (
+            torch.from_numpy(self._side_by_side(x)).to(dtype)
+            for x in ([r.full_threshold for r in self.rules], [r.unit for r in self.rules])
+        )
+        width: float | Tensor = surrogate.width
+        if surrogate.adaptive:
+            free = known != gradient_lanes.HELD
+            width = width * mean_distance(v_pre, threshold, unit, 1, free)
+        return surrogate_slope(v_pre, threshold, unit, width, surrogate.shape)
 
     def back_to_sources(
         self,

@@ -12,6 +12,7 @@ from neurodeploy.simulate.fixed_components import Slot
 from neurodeploy.simulate.gradient_slots import SlotSum
 from neurodeploy.simulate.gradient_sources import Orders
 from neurodeploy.simulate.segments import Segments, conv_segments
+from neurodeploy.simulate.torch_synapses import exact_products
 
 Tensor = torch.Tensor
 
@@ -45,7 +46,8 @@ class ConvSum(SlotSum):
 
     def _back(self, by_a: Tensor) -> Tensor:
         gradient = _image(by_a, self._layout.output_shape)
-        found = self._phases(gradient) if self._has_phases else self._transposed(gradient)
+        with exact_products():
+            found = self._phases(gradient) if self._has_phases else self._transposed(gradient)
         return _values(found, by_a.shape[1])
 
     def _transposed(self, gradient: Tensor) -> Tensor:

@@ -93,9 +93,9 @@ class CompiledGradient:
         readout: ReadoutGradient,
         surrogate: Surrogate,
         like: Tensor,
+        dtype: torch.dtype,
     ) -> Tensor:
         """Return the gradient by codes shaped and typed ``like`` the first ones."""
-        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         result = torch.empty(like.shape, dtype=dtype)
         held = like.ndim == 2
         for chunk in chunks:

@@ -18,6 +18,7 @@ from neurodeploy.simulate import gradient_sums
 from neurodeploy.simulate.fixed_components import FLOAT32_EXACT, Slot, compressed
 from neurodeploy.simulate.gradient_sources import Orders, Sent
 from neurodeploy.simulate.segments import Segments, listed_segments
+from neurodeploy.simulate.torch_synapses import exact_products
 
 Tensor: TypeAlias = torch.Tensor
 
@@ -48,7 +49,10 @@ class SlotSum(ABC):
     def sums(self, sent: Sent) -> Tensor | None:
         """Return the sums before their shift, float32 [B, T, out]; None if not exact so."""
         values = sent.spikes if self.slot.as_spikes else sent.values
-        return self._product(values) if self.exact_in_float32 else None
+        if not self.exact_in_float32:
+            return None
+        with exact_products():
+            return self._product(values)
 
     def product(self, sent: Sent) -> Tensor | None:
         """Return ``sums`` where a product is also the cheapest way."""

@@ -15,7 +15,7 @@ from neurodeploy.network.connections import INPUT
 from neurodeploy.network.registers import ALIGN_BITS, DECAY_BITS, V_MAX
 from neurodeploy.simulate.fixed_components import Component, NeuronRule, Slot
 from neurodeploy.simulate.spike_functions import Surrogate
-from neurodeploy.simulate.surrogate import surrogate_slope
+from neurodeploy.simulate.surrogate import mean_distance, surrogate_slope
 from neurodeploy.simulate.torch_synapses import Part, TorchSlot, either, wrap_32
 
 Tensor = torch.Tensor
@@ -210,6 +210,15 @@ class _NeuronsBack:
         self._keep_v = (tensor(rule.keep_v) / _DECAY).to(dtype)
         steps = len(trace.v)
         self._factor, self._resets = rule.input_slope(steps), rule.resets(steps)
+        self._width: float | Tensor = surrogate.width
+        if surrogate.adaptive:
+            free = [torch.ones_like(like) if h is None else ~h for h in trace.held]
+            self._width = (
+                surrogate.width
+                * mean_distance(
+                    torch.stack(trace.v_pre), self._threshold, self._unit, 0, torch.stack(free)
+                )[0]
+            )
         self._u = self._v = torch.zeros_like(like, dtype=dtype)
         self.by_a: dict[int, Tensor] = {}
 
@@ -220,9 +229,8 @@ class _NeuronsBack:
         total = carried if rule.subtracts else carried * (trace.spikes[t] == 0)
         if rule.can_fire and (into is not None or self._by_spikes is not None):
             slope = surrogate_slope(
-                trace.v_pre[t], self._threshold, self._unit, self._surrogate.width,
-                self._surrogate.shape,
-            ).to(self._dtype)  # fmt: skip
+                trace.v_pre[t], self._threshold, self._unit, self._width, self._surrogate.shape
+            ).to(self._dtype)
             given = torch.zeros_like(slope) if self._by_spikes is None else self._by_spikes[t]
             total = total + slope * (given if into is None else given + into)
         held = trace.held[t]

@@ -17,7 +17,12 @@ import torch
 from neurodeploy.errors import RangeError, ShapeError
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.encoding import ConstantEncoder, Readout
-from neurodeploy.simulate.surrogate import SurrogateShape, check_surrogate, surrogate_slope
+from neurodeploy.simulate.surrogate import (
+    SurrogateShape,
+    check_surrogate,
+    mean_distance,
+    surrogate_slope,
+)
 
 Tensor = torch.Tensor
 
@@ -97,8 +102,10 @@ class UnrolledNetwork:
         scale: float,
         width: float,
         shape: SurrogateShape,
+        adaptive: bool = False,
     ) -> None:
         check_surrogate(width, shape)
+        self._adaptive = adaptive
         self._layers = layers
         self._readout = readout
         self._n_input, self._steps = n_input, steps
@@ -213,9 +220,10 @@ class UnrolledNetwork:
             alive = 1.0 - trace.spikes
             by_drive = torch.zeros_like(alive) if by_v is None else by_v * alive
             if by_spikes is not None:
-                slope = surrogate_slope(
-                    trace.v_pre, layer.threshold, layer.unit, width, self._shape
-                )
+                own: float | Tensor = width
+                if self._adaptive:
+                    own = width * mean_distance(trace.v_pre, layer.threshold, layer.unit, 0)
+                slope = surrogate_slope(trace.v_pre, layer.threshold, layer.unit, own, self._shape)
                 by_drive = slope.mul_(by_spikes).add_(by_drive)
             carried = alive.mul_(layer.keep)
         if trace.passes is not None:

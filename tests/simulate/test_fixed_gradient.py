@@ -47,6 +47,8 @@ class Spike(torch.autograd.Function):
             "triangle": torch.relu(1 - x / w) / w,
             "rectangle": (x < w).double() / (2 * w),
             "superspike": 1 / (w * (1 + x / w) ** 2),
+            "gaussian": torch.exp(-torch.pi * (x / w) ** 2) / w,
+            "sigmoid": 4 / w * torch.sigmoid(4 * x / w) * torch.sigmoid(-4 * x / w),
         }[ctx.shape]
         return gradient * slope / unit, None, None, None
 
@@ -87,6 +89,13 @@ class NaiveNeurons:
         self.v = torch.tensor(p.v_init).double().expand(batch, -1)
         self.wait = torch.zeros(batch, p.size)
         self.threshold = torch.tensor(p.v_threshold).double() * 64
+        self.distances, self.free = [], []
+
+    def mean_distance(self):
+        """Mean distance from the threshold over the steps in which a neuron does not wait."""
+        distances, free = torch.stack(self.distances), torch.stack(self.free)
+        mean = (distances * free).sum(0) / free.sum(0)
+        return torch.clamp(mean, min=1 / 64)
 
     def step(self, a):
         p = self.p
@@ -109,6 +118,9 @@ class NaiveNeurons:
             full = wrapped(kept + self.u + torch.tensor(bias_shifted(p)).double())
         held = self.wait > 0
         v_pre = torch.where(held, self.v, torch.clamp(full, -(2**23) + 1, 2**23 - 1))
+        unit = torch.clamp(self.threshold.abs(), min=64)
+        self.distances.append((v_pre.detach() - self.threshold).abs() / unit)
+        self.free.append(~held)
         fired = Spike.apply(v_pre, self.threshold, self.width, self.shape)
         spikes = torch.where(held, torch.zeros_like(fired), fired)
         if (p.v_threshold > 131071).all():
@@ -121,11 +133,25 @@ class NaiveNeurons:
         return spikes, self.v
 
 
-def naive_scores(net, codes, width, shape):
-    """A plain loop over steps and populations, differentiated by autograd."""
+def adaptive_widths(net, codes, width):
+    """``width`` times each sample's and neuron's mean distance, by population."""
+    neurons = {}
+    with torch.no_grad():
+        naive_scores(net, codes.detach(), 1.0, "triangle", neurons)
+    return {name: width * found.mean_distance() for name, found in neurons.items()}
+
+
+def naive_scores(net, codes, width, shape, neurons=None):
+    """A plain loop over steps and populations, differentiated by autograd.
+
+    ``width`` is a number, or one for each neuron of each population; ``neurons`` receives them.
+    """
     steps = codes.shape[0] if codes.ndim == 3 else net.steps
     batch = codes.shape[-2]
-    neurons = {p.name: NaiveNeurons(p, batch, width, shape) for p in net.populations}
+    neurons = {} if neurons is None else neurons
+    for p in net.populations:
+        own = width[p.name] if isinstance(width, dict) else width
+        neurons[p.name] = NaiveNeurons(p, batch, own, shape)
     slots = {s.name: matrices(net, s) for s in net.synapses}
     sent = {INPUT: [], ALWAYS_ON: [], **{p.name: [] for p in net.populations}}
     outputs = []
@@ -248,6 +274,30 @@ def test_any_network_backward_is_a_naive_autograd_loop(seed):
         assert found.dtype == point.dtype
         np.testing.assert_allclose(
             found.double().numpy(), expected.numpy(), rtol=tolerance, atol=tolerance * largest
+        )
+
+
+@pytest.mark.parametrize("seed", range(3000 * len(PAIRS), 3000 * len(PAIRS) + 12))
+def test_smooth_shapes_adaptive_widths_and_both_precisions_are_a_naive_loop(seed):
+    net, codes = any_case(seed)
+    # Few neurons fire beside their threshold: every case has to have a gradient.
+    shape = ("sigmoid", "gaussian", "superspike", "triangle")[seed % 4]
+    adaptive = seed % 4 > 1 or seed % 3 == 0
+    points = [torch.tensor(codes).double().requires_grad_(True) for _ in range(3)]
+    width = adaptive_widths(net, points[0], 2.0) if adaptive else 2.0
+    naive = naive_scores(net, points[0], width, shape)
+    expected = gradient_of(naive, points[0]) if naive.requires_grad else 0 * points[0].detach()
+    largest = float(expected.abs().max())
+    for point, precision, tolerance in zip(
+        points[1:], (None, "float32"), (1e-9, 1e-5), strict=True
+    ):
+        engine = FixedGradient(net, width=2.0, shape=shape, adaptive=adaptive, precision=precision)
+        ours = engine.scores(point)
+        np.testing.assert_allclose(ours.detach().numpy(), naive.detach().numpy(), rtol=1e-12)
+        found = gradient_of(ours, point)
+        assert found.dtype == torch.float64
+        np.testing.assert_allclose(
+            found.numpy(), expected.numpy(), rtol=tolerance, atol=tolerance * largest
         )
 
 
@@ -393,6 +443,14 @@ def test_errors():
     with pytest.raises(InputError, match="width"):
         FixedGradient(net, width=0.0)
     with pytest.raises(InputError, match="shape"):
-        FixedGradient(net, shape="gaussian")
+        FixedGradient(net, shape="square")
     with pytest.raises(InputError, match="width"):
         engine.scores(point, -1.0)
+
+
+def test_an_unknown_precision_or_device():
+    net, _ = network_and_codes(0)
+    with pytest.raises(InputError, match="float32 or float64"):
+        FixedGradient(net, precision="float16")
+    with pytest.raises(InputError, match="no such device"):
+        FixedGradient(net, device="tpu42")

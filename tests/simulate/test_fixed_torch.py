@@ -69,14 +69,16 @@ def test_gradients_are_those_of_the_compiled_kernels(seed):
     net, codes = any_case(seed)
     kind = ("count", "sum", "mean_v", "last_v", "max_v")[seed % 5]
     net = replace(net, readout=Readout(net.readout.population, kind))
-    shape = ("superspike", "rectangle", "triangle")[seed % 3]
+    shape = ("superspike", "rectangle", "triangle", "sigmoid", "gaussian")[seed // 5 % 5]
+    adaptive = seed % 2 == 0
     steps = codes.shape[0] if codes.ndim == 3 else net.steps
     scale = net.population(net.readout.population).scale
     readout = ReadoutGradient(net.readout, steps, scale)
     points = [torch.tensor(codes).double().requires_grad_(True) for _ in range(2)]
-    ours = FixedGradient(net, shape=shape, width=2.0).scores(points[0])
+    engine = FixedGradient(net, shape=shape, width=2.0, adaptive=adaptive)
+    ours = engine.scores(points[0])
     engine = TorchGradient(net, torch.device("cpu"))
-    raw = _RawScores.apply(points[1], engine, readout, Surrogate(2.0, shape))
+    raw = _RawScores.apply(points[1], engine, readout, Surrogate(2.0, shape, adaptive))
     torchs = raw / readout.unit
     np.testing.assert_array_equal(torchs.detach().numpy(), ours.detach().numpy())
     mixture = torch.randn(ours.shape, generator=torch.Generator().manual_seed(0)).double()

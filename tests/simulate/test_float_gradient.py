@@ -53,19 +53,38 @@ def random_network(rng, readout):
 
 class Spike(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, v, threshold, width):
+    def forward(ctx, v, threshold, width, shape):
         ctx.save_for_backward(v, threshold)
-        ctx.width = width
+        ctx.width, ctx.shape = width, shape
         return (v > threshold).double()
 
     @staticmethod
     def backward(ctx, gradient):
         v, threshold = ctx.saved_tensors
-        x = ((v - threshold) / threshold.abs()).abs()
-        return gradient * torch.relu(1 - x / ctx.width) / ctx.width / threshold.abs(), None, None
+        z = ((v - threshold) / threshold.abs()).abs() / ctx.width
+        slope = {
+            "triangle": torch.relu(1 - z),
+            "superspike": 1 / (1 + z) ** 2,
+            "gaussian": torch.exp(-torch.pi * z**2),
+            "sigmoid": 4 * torch.sigmoid(4 * z) * torch.sigmoid(-4 * z),
+        }[ctx.shape]
+        return gradient * slope / ctx.width / threshold.abs(), None, None, None
 
 
-def naive_scores(net, codes, width):
+def naive_scores(net, codes, width, shape="triangle", adaptive=False):
+    if adaptive:
+        # The widths are the means of a first run, times the given one.
+        found = {p.name: [] for p in net.populations}
+        with torch.no_grad():
+            run_naively(net, codes.detach(), {p.name: 1.0 for p in net.populations}, shape, found)
+        own = {name: width * torch.stack(x).mean(0) for name, x in found.items() if x}
+    else:
+        own = {p.name: width for p in net.populations}
+    return run_naively(net, codes, own, shape, None)
+
+
+def run_naively(net, codes, widths, shape, distances):
+    """A plain loop; ``distances`` receive those of each population that can fire, by steps."""
     value = net.encoder.low + codes * net.encoder.step
     v = {p.name: torch.tensor(p.v_init).expand(len(codes), -1) for p in net.populations}
     outputs = []
@@ -81,7 +100,10 @@ def naive_scores(net, codes, width):
             if p.kind == "li":
                 v[p.name] = v_pre
                 continue
-            spikes = Spike.apply(v_pre, torch.tensor(p.v_threshold), width)
+            threshold = torch.tensor(p.v_threshold)
+            if distances is not None:
+                distances[p.name].append((v_pre - threshold).abs() / threshold.abs())
+            spikes = Spike.apply(v_pre, threshold, widths[p.name], shape)
             fired = spikes.detach()
             v[p.name] = v_pre * (1 - fired) + torch.tensor(p.v_reset) * fired
             sent[p.name] = spikes
@@ -115,6 +137,41 @@ def test_scores_and_gradient_are_those_of_a_naive_loop_and_of_run_float(seed, re
     ]
     assert (gradients[1] != 0).any()
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("shape", ["triangle", "superspike", "sigmoid", "gaussian"])
+def test_every_shape_and_adaptive_widths_by_hand_and_by_autograd(shape, adaptive, by_hand):
+    rng = np.random.default_rng(3)
+    net = random_network(rng, "mean_v")
+    codes = rng.integers(0, 32, (8, 6))
+    points = [torch.tensor(codes).double().requires_grad_(True) for _ in range(2)]
+    engine = FloatGradient(net, width=1.5, shape=shape, adaptive=adaptive)
+    ours = (engine if by_hand else engine._general).scores(points[0])
+    naive = naive_scores(net, points[1], 1.5, shape, adaptive)
+    mixture = torch.tensor(rng.normal(size=ours.shape))
+    gradients = [
+        torch.autograd.grad((scores * mixture).sum(), point)[0].numpy()
+        for scores, point in zip((ours, naive), points, strict=True)
+    ]
+    assert (gradients[1] != 0).any()
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-9, atol=1e-14)
+
+
+def test_adaptive_widths_are_of_their_own_run():
+    # Two runs before either goes back: each has the widths of its own membranes.
+    rng = np.random.default_rng(3)
+    net = random_network(rng, "mean_v")
+    engine = FloatGradient(net, adaptive=True)._general
+    points = [
+        torch.tensor(rng.integers(0, 32, (4, 6))).double().requires_grad_(True) for _ in range(2)
+    ]
+    alone = [torch.autograd.grad(engine.scores(x).sum(), x)[0] for x in points]
+    both = [engine.scores(x).sum() for x in points]
+    for scores, point, expected in zip(both, points, alone, strict=True):
+        (found,) = torch.autograd.grad(scores, point)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_a_linear_network_has_its_exact_gradient():
