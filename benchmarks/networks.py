@@ -234,6 +234,26 @@ NETWORKS: dict[str, Callable[[], BenchmarkNetwork]] = {
 }
 
 
+def one_layer(
+    rng: np.random.Generator, shape: tuple[int, ...], layout: ConvLayout | None, bits: int
+) -> FixedPointNetwork:
+    """Return a layer of weights ``shape`` behind codes of ``bits`` bits, and ten outputs.
+
+    Its threshold is the highest there is.
+    """
+    weight = _weights(rng, *shape)
+    n_in = (shape[1],) if layout is None else layout.input_shape
+    n_out = (shape[0],) if layout is None else layout.output_shape
+    synapse = FixedSynapse(
+        "input_layer", INPUT, "layer", weight, 0, "mixed", layout=layout,
+        message_bits=0 if bits == 1 else bits,
+    )  # fmt: skip
+    last = _weights(rng, 10, int(np.prod(n_out)))
+    output = FixedSynapse("layer_output", "layer", "output", last, 0, "mixed")
+    populations = [_population("layer", n_out, 1), _population("output", (10,), 2)]
+    return _network(populations, [synapse, output], n_in, 1, bits)
+
+
 def _matrix(weight: NDArray[np.int32], layout: ConvLayout) -> NDArray[np.int32]:
     """Return a convolution as a matrix [out, in]."""
     synapse = FixedSynapse("s", INPUT, "t", weight, 0, "mixed", layout=layout)

@@ -12,10 +12,20 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.simulate.compiling import compiled, inlined, trailing_zeros
-from neurodeploy.simulate.lanes import LANES, MASK_ALIGNMENT, add_four, add_two, event_bits
+from neurodeploy.simulate.lanes import (
+    LANES,
+    MASK_ALIGNMENT,
+    add_four,
+    add_four_scaled,
+    add_scaled,
+    add_two,
+    event_bits,
+)
 
 _LANES = np.int64(LANES)
 _ONE = np.uint64(1)
+#: Sources of one list that are added at once.
+_AT_ONCE = 4
 #: Steps whose events a byte counts.
 _BYTE_COUNT = 255
 #: Type of the tables of ``Segments``.
@@ -157,29 +167,72 @@ def add_spikes(
                 scratch[i] = 0
 
 
-@compiled(
-    f"void(int32[:,:,::1], int64, {TABLES}, int16[::1], int32, int32[:,:,::1])",
-    f"void(int32[:,:,::1], int64, {TABLES}, int32[::1], int32, int32[:,:,::1])",
-)
-def add_payloads(payloads: Any, row: Any, tables: Any, pool: Any, right_shift: Any, a: Any) -> None:
-    """Add one synapse's sums over graded payloads, int32 [B, rows, n_in], to ``a``."""
+@inlined
+def _add_scaled(
+    sent: Any, events: Any, count: Any, tables: Any, pool: Any, zero: Any, total: Any, base: Any
+) -> None:
+    """Add what the ``count`` listed events send, times their payloads; up to four at a time."""
     first, table, lists, offsets = tables
-    scratch = np.zeros(a.shape[2], np.int32)
+    e, none = np.int64(0), np.int32(0)
+    while e < count:
+        j = events[e]
+        shared, p, x = lists[j], np.int64(offsets[j]), sent[j]
+        alike = np.int64(1)
+        while alike < _AT_ONCE and e + alike < count and lists[events[e + alike]] == shared:
+            alike += 1
+        q, r, s, y, z, w = zero, zero, zero, none, none, none
+        if alike > 1:
+            j = events[e + 1]
+            q, y = np.int64(offsets[j]), sent[j]
+        if alike > 2:
+            j = events[e + 2]
+            r, z = np.int64(offsets[j]), sent[j]
+        if alike > 3:
+            j = events[e + 3]
+            s, w = np.int64(offsets[j]), sent[j]
+        e += alike
+        for k in range(first[shared], first[shared + 1]):
+            i, at = base + np.int64(table[k, 0]), np.int64(table[k, 2])
+            for _vector in range(table[k, 1]):
+                if alike == 1:
+                    add_scaled(total, i, pool, (p + at,), (x,))
+                else:
+                    add_four_scaled(total, i, pool, (p + at, q + at, r + at, s + at), (x, y, z, w))
+                i += _LANES
+                at += _LANES
+
+
+@compiled(
+    *(
+        f"void(int32[:,:,::1], int64, {TABLES}, {pool}[::1], int64, int32, int32[:,:,::1])"
+        for pool in ("int16", "int32")
+    )
+)
+def add_payloads(
+    payloads: Any, row: Any, tables: Any, pool: Any, zero: Any, right_shift: Any, a: Any
+) -> None:
+    """Add one synapse's sums over graded payloads, int32 [B, rows, n_in], to ``a``.
+
+    The other arguments are those of ``add_spikes``.
+    """
+    n, size = payloads.shape[2], a.shape[2]
+    flat_a = a.reshape(-1)
+    scratch = np.zeros(size, np.int32)
+    events = np.empty(n + 1, np.int32)
     for b in range(a.shape[0]):
         for t in range(a.shape[1]):
             sent = payloads[b, row + t]
-            for j in range(sent.size):
-                payload = sent[j]
-                if payload == 0:
-                    continue
-                for k in range(first[lists[j]], first[lists[j] + 1]):
-                    begin, place = table[k, 0], offsets[j] + table[k, 2]
-                    total = scratch[begin : begin + table[k, 3]]
-                    weight = pool[place : place + table[k, 3]]
-                    for i in range(total.size):
-                        total[i] = np.int32(total[i] + np.int32(payload * weight[i]))
+            count = np.int64(0)
+            for j in range(n):
+                events[count] = np.int32(j)  # overwritten where nothing was sent
+                count += np.int64(sent[j] != 0)
+            if right_shift == 0:
+                base = (b * a.shape[1] + t) * size
+                _add_scaled(sent, events, count, tables, pool, zero, flat_a, base)
+                continue
+            _add_scaled(sent, events, count, tables, pool, zero, scratch, np.int64(0))
             target = a[b, t]
-            for i in range(target.size):
+            for i in range(size):
                 target[i] = np.int32(target[i] + np.int32(scratch[i] >> right_shift))
                 scratch[i] = 0
 

@@ -127,3 +127,35 @@ def _make_add(rows: int) -> Any:
 add_one: Any = _make_add(1)
 add_two: Any = _make_add(2)
 add_four: Any = _make_add(4)
+
+
+def _make_scaled(rows: int) -> Any:
+    """Return an intrinsic that adds ``rows`` vectors of a pool, times a payload each, to ``total``.
+
+    ``(total, place, pool, places, payloads)``, the last two tuples of int64 and of int32.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        total, place, pool, places, payloads = arguments
+        items: Any = cgutils.unpack_tuple
+        at = pointer(context, builder, signature.args[0], total, place)
+        vector = ir.VectorType(ir.IntType(32), LANES)
+        found = read(builder, at, vector)
+        pairs = zip(items(builder, places, rows), items(builder, payloads, rows), strict=True)
+        for p, payload in pairs:
+            weights = load_wide(context, builder, signature.args[2], pool, p)
+            part = builder.mul(weights, broadcast(builder, vector, payload))
+            found = builder.add(found, part)
+        write(builder, found, at)
+        return context.get_dummy_value()
+
+    def typed(
+        typing_context: Any, total: Any, place: Any, pool: Any, places: Any, payloads: Any
+    ) -> Any:
+        return types.void(total, place, pool, places, payloads), generate
+
+    return intrinsic(typed)
+
+
+add_scaled: Any = _make_scaled(1)
+add_four_scaled: Any = _make_scaled(4)

@@ -220,8 +220,8 @@ class PopulationInput:
                 if start.size:
                     a[:] = start
                 event_kernels.add_payloads(
-                    self._sources.payloads, row, s.arrays, s.pool, synapse.right_shift, a
-                )
+                    self._sources.payloads, row, s.arrays, s.pool, s.zero, synapse.right_shift, a,
+                )  # fmt: skip
             else:
                 event_kernels.add_spikes(
                     self._sources.masks(synapse.source), row, s.arrays, s.pool, s.zero, s.period,
@@ -279,8 +279,9 @@ class PopulationInput:
             for synapse, slot in (self._steady[i] for i in active):
                 s = slot.segments
                 event_kernels.add_payloads(
-                    self._steady_payload(synapse), 0, s.arrays, s.pool, synapse.right_shift, a
-                )
+                    self._steady_payload(synapse), 0, s.arrays, s.pool, s.zero, synapse.right_shift,
+                    a,
+                )  # fmt: skip
             self._constant = active, a
             self._steady_bound = int(np.abs(a).max(initial=0))
         return self._constant[1]
