@@ -5,7 +5,7 @@ A fault replaces one function of the certificates by a wrong one; the product ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from oracles.contained_runs import points_within, violations
 from oracles.enumerate_inputs import all_points, leads, scores, small_network
 from oracles.literal_fixed import LiteralRun, run_aligned
+from robustness.joint_cases import joint_bounds
 
 from neurodeploy.network import FixedPointNetwork, FixedPopulation
 from neurodeploy.robustness.certificates import (
@@ -20,6 +21,7 @@ from neurodeploy.robustness.certificates import (
     drive_table,
     interval_run,
     intervals,
+    joint_drive,
     linear_response,
     neuron_bounds,
     readout_margins,
@@ -319,6 +321,62 @@ def message_delay_forgotten_in_sums(patch):
     patch(readout_margins, "slot_sums", at_once)
 
 
+def joint_bounds_twice_as_good(patch):
+    true = joint_drive.JointDrive.gains
+
+    def doubled(self, weights, rows, where):
+        rise, fall = true(self, weights, rows, where)
+        return 2 * rise, 2 * fall
+
+    patch(joint_drive.JointDrive, "gains", doubled)
+
+
+def joint_bounds_of_half_the_box(patch):
+    true = refined_run.joint_drive
+
+    def smaller(*arguments):
+        made = true(*arguments)
+        return made and replace(made, radius=made.radius / 2)
+
+    patch(refined_run, "joint_drive", smaller)
+
+
+def joint_bounds_forget_the_centre(patch):
+    true = refined_run.joint_drive
+
+    def elsewhere(*arguments):
+        made = true(*arguments)
+        return made and replace(made, centre=0 * made.centre)
+
+    patch(refined_run, "joint_drive", elsewhere)
+
+
+def joint_bounds_of_the_opposite_weights(patch):
+    true = joint_drive.JointDrive.gains
+    patch(joint_drive.JointDrive, "gains", lambda self, w, rows, where: true(self, w, -rows, where))
+
+
+def joint_bounds_forget_floors(patch):
+    true = refined_run.joint_drive
+
+    def exact(*arguments):
+        made = true(*arguments)
+        return made and replace(made, floor=-made.floor)
+
+    patch(refined_run, "joint_drive", exact)
+
+
+def joint_bounds_with_one_intercept(patch):
+    true = joint_drive.envelopes
+
+    def through_the_middle(*arguments):
+        true(*arguments)
+        above, below = (table[:, 1:] for table in arguments[-2:])
+        above[:] = below[:] = (above + below) / 2
+
+    patch(joint_drive, "envelopes", through_the_middle)
+
+
 FAULTS = (
     halved_radius,
     reset_branch_forgotten,
@@ -354,6 +412,22 @@ FAULTS = (
     score_forgets_the_rest,
     message_delay_forgotten_in_sums,
 )
+
+
+JOINT_FAULTS = (
+    joint_bounds_twice_as_good,
+    joint_bounds_of_half_the_box,
+    joint_bounds_forget_the_centre,
+    joint_bounds_of_the_opposite_weights,
+    joint_bounds_forget_floors,
+    joint_bounds_with_one_intercept,
+)
+
+
+@pytest.mark.parametrize("fault", JOINT_FAULTS, ids=lambda fault: fault.__name__)
+def test_a_fault_of_joint_bounds_is_caught(fault, monkeypatch):
+    fault(monkeypatch.setattr)
+    assert any(joint_bounds(seed)[0] for seed in range(60))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from neurodeploy.errors import InputError, RangeError, ShapeError
 from neurodeploy.network import FixedPointNetwork
 from neurodeploy.robustness.certificates.inputs import InputBounds, ball
 from neurodeploy.robustness.certificates.interval_run import run_intervals
-from neurodeploy.robustness.certificates.intervals import Flags, Integers
+from neurodeploy.robustness.certificates.intervals import Flags, Integers, Interval
 from neurodeploy.robustness.certificates.readout_margins import margins
 from neurodeploy.robustness.certificates.refined_run import run_refined
 from neurodeploy.robustness.certificates.run_bounds import RunBounds
@@ -101,9 +101,25 @@ def certify_inputs(
     batch = max(1, min(_BATCH, _PAIRS // (inputs.steps**2 * largest)))
     for first in range(0, inputs.batch, batch):
         some = slice(first, first + batch)
-        bounds = bound_run(net, inputs.of_samples(some), method)
-        parts.append(_certificate(net, bounds, labels[some]))
+        parts.append(_certify_some(net, inputs.of_samples(some), labels[some], method))
     return _joined(parts)
+
+
+def _certify_some(
+    net: FixedPointNetwork, inputs: InputBounds, labels: Integers, method: Method
+) -> Certificate:
+    """Certify with the cheap bounds, and what they leave open with joint ones."""
+    if method == "interval":
+        return _certificate(net, run_intervals(net, inputs), labels)
+    made = _certificate(net, run_refined(net, inputs, joint=False), labels)
+    middle = (inputs.codes.lo + inputs.codes.hi) // 2
+    point = InputBounds(Interval(middle, middle), inputs.steps)
+    hopeful = margins(net, run_intervals(net, point), labels) > 0
+    rest = np.flatnonzero(hopeful & ~made.certified)
+    if rest.size == 0:
+        return made
+    joint = run_refined(net, inputs.of_samples(rest), joint=True)
+    return _replaced(made, rest, _certificate(net, joint, labels[rest]))
 
 
 def bound_run(net: FixedPointNetwork, inputs: InputBounds, method: Method) -> RunBounds:
@@ -124,6 +140,27 @@ def _certificate(net: FixedPointNetwork, bounds: RunBounds, labels: Integers) ->
         {name: k.unknown for name, k in known.items()},
         {name: counted(k.wraps) for name, k in known.items()},
         {name: counted(k.clamps) for name, k in known.items()},
+    )
+
+
+def _replaced(made: Certificate, rest: Integers, better: Certificate) -> Certificate:
+    """Put what is known of the samples ``rest`` by now in place."""
+
+    def put(old: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
+        changed = old.copy()
+        changed[rest] = new
+        return changed
+
+    def each(old: Mapping[str, Integers], new: Mapping[str, Integers]) -> Mapping[str, Integers]:
+        return {name: put(value, new[name]) for name, value in old.items()}
+
+    margin = put(made.margin, np.maximum(made.margin[rest], better.margin))
+    return Certificate(
+        margin > 0,
+        margin,
+        each(made.unknown, better.unknown),
+        each(made.wraps, better.wraps),
+        each(made.saturations, better.saturations),
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError, ShapeError
 from neurodeploy.network import FixedPointNetwork
-from neurodeploy.robustness.certificates.intervals import Interval
+from neurodeploy.robustness.certificates.intervals import Integers, Interval
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class InputBounds:
             return self.codes
         return Interval(self.codes.lo[t - 1], self.codes.hi[t - 1])
 
-    def of_samples(self, some: slice) -> InputBounds:
+    def of_samples(self, some: slice | Integers) -> InputBounds:
         """Return the bounds of some of the samples."""
         lo, hi = self.codes
         return InputBounds(Interval(lo[..., some, :], hi[..., some, :]), self.steps)

@@ -7,6 +7,9 @@ then (those that feed back: three-valued spikes), and is bounded step by step on
 * one that is linear between its resets has its states told apart by the last reset
   (``reset_windows``);
 * any other keeps three-valued spikes.
+
+With ``joint`` bounds, neurons with listed trains are not each at their worst at once
+(``joint_drive``). That costs most of the time.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from neurodeploy.robustness.certificates.drive_table import drive_table
 from neurodeploy.robustness.certificates.inputs import InputBounds
 from neurodeploy.robustness.certificates.interval_run import run_intervals
 from neurodeploy.robustness.certificates.intervals import Flags, Interval
+from neurodeploy.robustness.certificates.joint_drive import JointDrive, joint_drive
 from neurodeploy.robustness.certificates.linear_response import alike, is_linear
 from neurodeploy.robustness.certificates.neuron_bounds import StepBounds
 from neurodeploy.robustness.certificates.reset_windows import reset_bounds
@@ -38,23 +42,19 @@ from neurodeploy.robustness.certificates.weighted_input import messages
 _LONGEST_RUN, _MOST_GROUPS = 32, 16
 
 
-def run_refined(
-    net: FixedPointNetwork, inputs: InputBounds, plain: RunBounds | None = None
-) -> RunBounds:
+def run_refined(net: FixedPointNetwork, inputs: InputBounds, *, joint: bool = True) -> RunBounds:
     """Bound ``net`` as ``run_intervals`` does, and at least as tightly.
 
-    Parameters
-    ----------
-    net : FixedPointNetwork
-    inputs : InputBounds
-    plain : RunBounds or None
-        What ``run_intervals`` gave, if it is there.
+    Raises
+    ------
+    RangeError
+        As ``run_intervals``.
     """
-    plain = plain or run_intervals(net, inputs)
-    trains = plain.trains
+    trains = run_intervals(net, inputs).trains
+    drives: dict[str, JointDrive] = {}
     refined = {}
     for p in net.populations:
-        known = _population(p, slots_into(net, p.name), inputs, trains)
+        known = _population(p, slots_into(net, p.name), inputs, trains, drives if joint else None)
         refined[p.name] = known
         trains[p.name] = known.trains
     return RunBounds(inputs, refined)
@@ -65,16 +65,22 @@ def _population(
     slots: tuple[Slot, ...],
     inputs: InputBounds,
     trains: Mapping[str, Trains],
+    drives: dict[str, JointDrive] | None,
 ) -> PopulationBounds:
+    """Bound one population; one with listed trains is added to ``drives`` if there are any."""
     a, left = synaptic_input(p, slots, inputs, trains)
     run = steps_under(p, inputs, a, left)
     if inputs.steps <= _LONGEST_RUN:
         steady = all(s.source in (INPUT, ALWAYS_ON) and s.delay == 0 for s in slots)
         if inputs.is_held and steady:
             table = drive_table(p, a[0], inputs.steps)
-            return population_bounds(run, table.trains(a[0]))
+            listed = table.trains(a[0])
+            if drives is not None:
+                drive = joint_drive(listed, table.start, a[0], slots, inputs, left[0])
+                drives.update({} if drive is None else {p.name: drive})
+            return population_bounds(run, listed)
         if is_linear(p) and len(alike(p)) <= _MOST_GROUPS:
-            return reset_bounds(p, slots, inputs, trains, run, a)
+            return reset_bounds(p, slots, inputs, trains, run, a, drives or {})
     spikes = intervals.meet(spikes_of(run), trains[p.name].steps)
     return population_bounds(run, FreeTrains(spikes))
 

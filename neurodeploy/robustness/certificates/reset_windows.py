@@ -14,12 +14,13 @@ from neurodeploy.network import ALIGN_BITS, FixedPopulation
 from neurodeploy.robustness.certificates import intervals, neuron_bounds
 from neurodeploy.robustness.certificates.inputs import InputBounds
 from neurodeploy.robustness.certificates.intervals import Flags, Interval
+from neurodeploy.robustness.certificates.joint_drive import JointDrive
 from neurodeploy.robustness.certificates.linear_response import alike, response
 from neurodeploy.robustness.certificates.neuron_bounds import StepBounds
 from neurodeploy.robustness.certificates.run_bounds import PopulationBounds, stacked
 from neurodeploy.robustness.certificates.synapse_bounds import Slot
 from neurodeploy.robustness.certificates.trains import ResetTrains, Trains
-from neurodeploy.robustness.certificates.weighted_input import mixed, slot_sums
+from neurodeploy.robustness.certificates.weighted_input import earlier, mixed, slot_sums
 
 #: Floats above this are cut, far beyond any membrane.
 _BEYOND = 2.0**52
@@ -70,11 +71,14 @@ def reset_bounds(
     trains: Mapping[str, Trains],
     run: Sequence[StepBounds],
     a: Sequence[Interval],
+    drives: Mapping[str, JointDrive],
 ) -> PopulationBounds:
     """Bound ``p``, which must be linear between resets.
 
-    ``run`` and ``a`` are the step-by-step bounds of its states and its synaptic input.
+    ``run`` and ``a`` are the step-by-step bounds of its states and its synaptic input; ``drives``
+    says of senders how their inputs hang together, where that is to be used.
     """
+    threshold = p.v_threshold.astype(np.int64) << ALIGN_BITS
     shape, steps = run[0].v_pre.lo.shape, inputs.steps
     states, before = ResetStates(p, shape), neuron_bounds.start(p, shape)
     wrapped = np.zeros(shape, np.bool_)
@@ -89,6 +93,10 @@ def reset_bounds(
             known = ~(wrapped | states.clipped[q])
             window = Interval(windows.lo[q], windows.hi[q])
             met = intervals.choose(known, intervals.meet(full, window), full)
+            open_yet = known & states.possible[q] & (met.lo <= threshold) & (met.hi > threshold)
+            if drives and open_yet.any():
+                window = narrowed(p, slots, drives, window, open_yet, (q, t))
+                met = intervals.choose(open_yet, intervals.meet(met, window), met)
             follows[q, t - 1], membrane = states.advance(q, met)
             seen.append(membrane)
         states.add_reset(np.asarray(follows[:t, t - 1].any(axis=0)))
@@ -102,6 +110,37 @@ def reset_bounds(
         v_pre=stacked(v_pre),
         wraps=np.stack([s.wraps for s in run]),
         clamps=np.stack([s.clamps for s in run]),
+    )
+
+
+def narrowed(
+    p: FixedPopulation,
+    slots: tuple[Slot, ...],
+    drives: Mapping[str, JointDrive],
+    window: Interval,
+    where: Flags,
+    span: tuple[int, int],
+) -> Interval:
+    """Return ``window`` [B, N] of last reset and step ``span``, narrowed ``where`` asked for.
+
+    By how much senders that share their codes reach less than each at its own worst.
+    """
+    rise, fall = np.zeros((2, *where.shape))
+    q, t = span
+    for neurons in alike(p):
+        for slot in slots:
+            if slot.source not in drives or not isinstance(slot.weight, np.ndarray):
+                continue
+            drive = drives[slot.source]
+            weights = response(p, neurons, t, drive.listed.lowest.shape[1]).weights[q]
+            rows = slot.weight[neurons] * 2.0**slot.exponent
+            up, down = drive.gains(earlier(weights[None], slot.delay)[0], rows, where[:, neurons])
+            rise[:, neurons] += up
+            fall[:, neurons] += down
+    # The ends were rounded outward to whole numbers, by less than 1.
+    return Interval(
+        np.where(rise > 1, window.lo + np.ceil(rise - 1).astype(np.int64), window.lo),
+        np.where(fall > 1, window.hi - np.ceil(fall - 1).astype(np.int64), window.hi),
     )
 
 

@@ -108,10 +108,14 @@ class ListedTrains:
 
     def sums(self, weights: Reals) -> tuple[Reals, Reals]:
         """Return bounds of the weighted sums over the trains that each neuron may have."""
+        least, most = self.of_each(weights)
+        return self._reduced(np.minimum, least), self._reduced(np.maximum, most)
+
+    def of_each(self, weights: Reals) -> tuple[Reals, Reals]:
+        """Return bounds [K, S] of the weighted sums of each listed train."""
         up, down = np.maximum(weights, 0), np.minimum(weights, 0)
         low, high = self.lowest.T.astype(np.float64), self.highest.T.astype(np.float64)
-        least, most = up @ low + down @ high, up @ high + down @ low
-        return self._reduced(np.minimum, least), self._reduced(np.maximum, most)
+        return up @ low + down @ high, up @ high + down @ low
 
     def _reduced(self, function: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
         """Reduce values [K, S] over each run: [K, B, N]."""

@@ -54,13 +54,19 @@ def messages(slot: Slot, inputs: InputBounds, trains: Mapping[str, Trains]) -> T
     return HeldTrains(message, inputs.steps) if inputs.is_held else FreeTrains(message)
 
 
+def earlier(weights: Reals, delay: int) -> Reals:
+    """Return the weights [K, T] of messages by when they are sent, from when they are felt."""
+    sent = np.zeros_like(weights)
+    if delay < weights.shape[1]:
+        sent[:, : weights.shape[1] - delay] = weights[:, delay:]
+    return sent
+
+
 def slot_sums(
     slot: Slot, weights: Reals, inputs: InputBounds, trains: Mapping[str, Trains]
 ) -> SlotSums:
     """Bound the messages' sums; ``weights`` [K, T] are of the steps in which they are felt."""
-    sent = np.zeros_like(weights)
-    if slot.delay < weights.shape[1]:
-        sent[:, : weights.shape[1] - slot.delay] = weights[:, slot.delay :]
+    sent = earlier(weights, slot.delay)
     known = messages(slot, inputs, trains)
     return SlotSums(slot, *known.sums(sent), sent, known.largest)
 
