@@ -3,10 +3,11 @@
 #   make test   the fast tests          make test-slow   the others
 #   make lint   ruff, mypy --strict on the installed wheel, import contracts
 #   make bench  speed ratios, measured side by side
+#   make study  robustness of 210 digit networks before and after quantisation; resumes
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench clean
+.PHONY: help setup demo test test-slow lint bench study clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
@@ -59,6 +60,9 @@ bench: setup
 	@failed=0; for script in simulator_against_lava simulator_against_norse gradient_against_norse \
 		read_against_nir; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || failed=1; \
 		done; exit $$failed
+
+study: $(VENV)/.installed
+	$(BIN)/python studies/digits_robustness.py $(STUDY_ARGS)
 
 clean:
 	rm -rf $(VENV) .lava-runtime .lint build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

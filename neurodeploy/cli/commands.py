@@ -11,6 +11,7 @@ from neurodeploy.cli import (
     explain_command,
     judge_commands,
     model_commands,
+    robustness_command,
     whole_commands,
 )
 
@@ -88,8 +89,8 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "robustness",
         "compare robustness before and after quantisation, by the evidence rules",
-        judge_commands.robustness_arguments,
-        judge_commands.robustness,
+        robustness_command.robustness_arguments,
+        robustness_command.robustness,
         reads_nir=True,
     ),
     Command(

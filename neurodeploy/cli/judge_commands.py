@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from neurodeploy.cli.console import Console, percent
-from neurodeploy.cli.model_commands import add_width_arguments, model_for
-from neurodeploy.cli.options import existing_folder, not_negative, positive, radii
+from neurodeploy.cli.console import Console
+from neurodeploy.cli.options import existing_folder, not_negative, positive
 from neurodeploy.errors import InputError
 
 
@@ -167,92 +166,6 @@ def _integers(command: str, arguments: argparse.Namespace) -> Any:
             "a NET.h5 with neurodeploy quantize"
         )
     return load_model(arguments.network, lava_quirks=arguments.lava_quirks)
-
-
-def add_evidence_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what ``robustness`` and ``deploy`` share."""
-    parser.add_argument("--tolerance", type=float, default=2.0, help="drop in points (default 2)")
-    parser.add_argument("--radii", type=radii, help="strengths in input codes, e.g. 13,26,38,51,77")
-    parser.add_argument("--quick", action="store_true", help="fewer samples and radii; marked")
-    parser.add_argument(
-        "--allow-overlap", action="store_true", help="tuning saw test data: mark it"
-    )
-
-
-def robustness_settings(arguments: argparse.Namespace, max_code: int) -> Any:
-    """Return the evaluation that the arguments ask for."""
-    from neurodeploy.pipeline.settings import default_radii
-    from neurodeploy.robustness import RobustnessConfig
-
-    return RobustnessConfig(
-        radii_codes=arguments.radii or default_radii(max_code),
-        tolerance_points=arguments.tolerance,
-        seed=arguments.seed,
-    )
-
-
-def robustness_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``robustness``."""
-    parser.add_argument("model", help="NIR file or NET.h5")
-    parser.add_argument("--data", required=True, help="test data (.npz or .h5)")
-    parser.add_argument("--out", required=True, help="folder for the results")
-    parser.add_argument("--profile", help="chip, where the model is a NIR file")
-    parser.add_argument("--calibration", help="data for the ranges of that quantisation")
-    add_width_arguments(parser)
-    add_evidence_arguments(parser)
-
-
-def robustness(arguments: argparse.Namespace) -> int:
-    """Evaluate and write robustness.json and the evidence; exit 1 lost, 4 undecided."""
-    from neurodeploy.network import load_samples
-    from neurodeploy.pipeline.judge import judge_robustness
-
-    console = Console(arguments.json)
-    model = model_for(arguments, "fixed")
-    config = robustness_settings(arguments, model.require_fixed().encoder.max_code)
-    with console.progress() as report:
-        result, document = judge_robustness(
-            model,
-            load_samples(arguments.data),
-            config,
-            Path(arguments.out),
-            quick_run=arguments.quick,
-            allow_overlap=arguments.allow_overlap,
-            device=arguments.device,
-            threads=arguments.threads,
-            progress=report,
-        )
-    for finding in document["findings"]:
-        if finding["severity"] != "info":
-            console.note(f"{finding['severity']}: {finding['where']}: {finding['what']}")
-    console.document(document)
-    print_robustness(console, result)
-    console.next_step(f"neurodeploy cost NET.h5 --input {arguments.data}")
-    return {"survives": 0, "lost": 1, "undecided": 4}[result.verdict]
-
-
-def print_robustness(console: Console, result: Any) -> None:
-    """Print the verdict and one line per perturbation and radius."""
-    console.say(f"{result.verdict}: {result.verdict_text}")
-    console.table(
-        ("perturbation", "radius", "float", "fixed", "lost", "gained", "drop 95 %", "verdict"),
-        (
-            (
-                row["perturbation"],
-                row["radius_codes"],
-                percent(row["float"]),
-                percent(row["fixed"]),
-                percent(row["lost"]),
-                percent(row["gained"]),
-                f"{100 * row['drop_ci95'][0]:.1f} .. {100 * row['drop_ci95'][1]:.1f}",
-                row["verdict"],
-            )
-            for row in result.rows
-        ),
-    )
-    for line in result.sanity:
-        if not line["ok"]:
-            console.say(f"  attack too weak? {line['line']}: {line['detail']}")
 
 
 def cost_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurodeploy.cli.console import Console, percent
-from neurodeploy.cli.judge_commands import add_evidence_arguments, robustness_settings
 from neurodeploy.cli.model_commands import add_width_arguments, widths
 from neurodeploy.cli.options import contract_options, load_calibration, positive, reading_options
+from neurodeploy.cli.robustness_command import add_evidence_arguments, robustness_settings
 from neurodeploy.errors import InputError
 
 if TYPE_CHECKING:

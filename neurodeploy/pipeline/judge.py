@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from neurodeploy.files import write_json
+from neurodeploy import hardware_profiles
+from neurodeploy.files import write_json, write_text
 from neurodeploy.network import Samples, network_hash
+from neurodeploy.pipeline.curves import CurvesConfig, measure_curves
 from neurodeploy.pipeline.data_checks import chance_findings, check_test_data
 from neurodeploy.pipeline.deploy import QUICK_SAMPLES, make_folder
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.results import versions
 from neurodeploy.pipeline.settings import StageProgress, quick_robustness
+from neurodeploy.report.curves_page import robustness_csv, write_curves
 from neurodeploy.robustness import (
     RobustnessConfig,
     RobustnessResult,
@@ -33,7 +37,7 @@ def judge_robustness(
     threads: int | None = None,
     progress: StageProgress | None = None,
 ) -> tuple[RobustnessResult, dict[str, Any]]:
-    """Evaluate, write ``robustness.json`` and ``evidence.npz`` into ``folder``.
+    """Evaluate, write ``robustness.json``, ``table.csv`` and ``evidence.npz`` into ``folder``.
 
     Raises
     ------
@@ -75,4 +79,33 @@ def judge_robustness(
         ],
     }
     write_json(folder / "robustness.json", document)
+    write_text(folder / "table.csv", robustness_csv(document))
     return result, document
+
+
+def add_curves(
+    model: Model,
+    result: RobustnessResult,
+    config: CurvesConfig,
+    folder: Path,
+    threads: int | None = None,
+    progress: StageProgress | None = None,
+) -> dict[str, Any]:
+    """Measure what stands beside the attacks; write ``curves.json`` and ``robustness.html``.
+
+    ``folder`` holds the ``robustness.json`` of the same evaluation.
+    """
+    net = model.require_fixed()
+    curves = measure_curves(
+        model.require_network(),
+        net,
+        result,
+        hardware_profiles.parse(net.profile),
+        config,
+        threads=threads,
+        progress=progress,
+    )
+    write_json(folder / "curves.json", curves)
+    robustness = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
+    write_curves(robustness, curves, folder / "robustness.html")
+    return curves

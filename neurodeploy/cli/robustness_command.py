@@ -1,0 +1,115 @@
+"""robustness: what survives deployment, by the evidence rules, and curves beside it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from neurodeploy.cli.console import Console, percent
+from neurodeploy.cli.model_commands import add_width_arguments, model_for
+from neurodeploy.cli.options import radii
+
+
+def add_evidence_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``robustness`` and ``deploy`` share."""
+    parser.add_argument("--tolerance", type=float, help="drop in points (default 2)")
+    parser.add_argument("--radii", type=radii, help="strengths in input codes, e.g. 13,26,38,51,77")
+    parser.add_argument("--quick", action="store_true", help="fewer samples and radii; marked")
+    parser.add_argument(
+        "--allow-overlap", action="store_true", help="tuning saw test data: mark it"
+    )
+
+
+def robustness_settings(arguments: argparse.Namespace, max_code: int) -> Any:
+    """Return the evaluation that the arguments ask for."""
+    return sweep_settings(arguments, max_code, None).robustness
+
+
+def sweep_settings(arguments: argparse.Namespace, max_code: int, config: str | None) -> Any:
+    """Return evaluation and curves: defaults, then the file ``config``, then the arguments."""
+    from neurodeploy.pipeline.sweep_file import read_sweep
+
+    return read_sweep(
+        config,
+        max_code,
+        radii_codes=arguments.radii,
+        tolerance_points=arguments.tolerance,
+        seed=arguments.seed or None,  # 0 is the default; a file may say otherwise
+    )
+
+
+def robustness_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``robustness``."""
+    parser.add_argument("model", help="NIR file or NET.h5")
+    parser.add_argument("--data", required=True, help="test data (.npz or .h5)")
+    parser.add_argument("--out", required=True, help="folder for the results")
+    parser.add_argument("--profile", help="chip, where the model is a NIR file")
+    parser.add_argument("--calibration", help="data for the ranges of that quantisation")
+    parser.add_argument("--config", help="SWEEP.toml: tables [robustness] and [curves]")
+    parser.add_argument(
+        "--no-curves", action="store_true", help="attacks alone: no proofs, layers, energy, faults"
+    )
+    add_width_arguments(parser)
+    add_evidence_arguments(parser)
+
+
+def robustness(arguments: argparse.Namespace) -> int:
+    """Evaluate; write JSON, table, evidence and curves; exit 1 lost, 4 undecided."""
+    from neurodeploy.network import load_samples
+    from neurodeploy.pipeline.judge import add_curves, judge_robustness
+
+    console = Console(arguments.json)
+    model = model_for(arguments, "fixed")
+    sweep = sweep_settings(arguments, model.require_fixed().encoder.max_code, arguments.config)
+    config, out = sweep.robustness, Path(arguments.out)
+    with console.progress() as report:
+        result, document = judge_robustness(
+            model,
+            load_samples(arguments.data),
+            config,
+            out,
+            quick_run=arguments.quick,
+            allow_overlap=arguments.allow_overlap,
+            device=arguments.device,
+            threads=arguments.threads,
+            progress=report,
+        )
+        if not (arguments.no_curves or arguments.quick):
+            add_curves(model, result, sweep.curves, out, arguments.threads, report)
+    for finding in document["findings"]:
+        if finding["severity"] != "info":
+            console.note(f"{finding['severity']}: {finding['where']}: {finding['what']}")
+    console.document(document)
+    print_robustness(console, result)
+    written = sorted(path.name for path in out.iterdir() if path.is_file())
+    console.say(f"{out}: {', '.join(written)}")
+    console.next_step(
+        f"neurodeploy explain NET.h5 --input {arguments.data} --sample I --attack pgd20 --radius "
+        f"{config.radii_codes[0]:g}"
+    )
+    return {"survives": 0, "lost": 1, "undecided": 4}[result.verdict]
+
+
+def print_robustness(console: Console, result: Any) -> None:
+    """Print the verdict and one line per perturbation and radius."""
+    console.say(f"{result.verdict}: {result.verdict_text}")
+    console.table(
+        ("perturbation", "radius", "float", "fixed", "lost", "gained", "drop 95 %", "verdict"),
+        (
+            (
+                row["perturbation"],
+                row["radius_codes"],
+                percent(row["float"]),
+                percent(row["fixed"]),
+                percent(row["lost"]),
+                percent(row["gained"]),
+                f"{100 * row['drop_ci95'][0]:.1f} .. {100 * row['drop_ci95'][1]:.1f}",
+                row["verdict"],
+            )
+            for row in result.rows
+        ),
+    )
+    for line in result.sanity:
+        if not line["ok"]:
+            console.say(f"  attack too weak? {line['line']}: {line['detail']}")

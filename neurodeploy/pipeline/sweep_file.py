@@ -1,0 +1,53 @@
+"""What `robustness` is asked for: defaults, a SWEEP.toml, then options."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neurodeploy.errors import InputError
+from neurodeploy.pipeline.curves import CurvesConfig
+from neurodeploy.pipeline.settings import default_radii
+from neurodeploy.robustness import RobustnessConfig
+from neurodeploy.toml_config import read_toml, updated
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Attacks, and the curves beside them."""
+
+    robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
+    curves: CurvesConfig = field(default_factory=CurvesConfig)
+
+
+def read_sweep(path: str | Path | None, max_code: int, **options: Any) -> Sweep:
+    """Return the sweep of a file with the tables ``robustness`` and ``curves``.
+
+    Parameters
+    ----------
+    path : path or None
+        TOML; keys are the fields of ``RobustnessConfig`` and ``CurvesConfig``. None: defaults.
+    max_code : int
+        Decides the default radii.
+    options : fields of RobustnessConfig
+        Of the command line; None leaves what the file says.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is no TOML.
+    InputError
+        For an unknown key, a value of the wrong type, or one outside its range.
+    """
+    start = Sweep(RobustnessConfig(radii_codes=default_radii(max_code)))
+    if path is not None:
+        tables = read_toml(path, "write the tables [robustness] and [curves]")
+        try:
+            start = updated(str(path), start, tables)
+        except InputError as error:
+            text = str(error)
+            raise InputError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+    chosen = {name: value for name, value in options.items() if value is not None}
+    return dataclasses.replace(start, robustness=dataclasses.replace(start.robustness, **chosen))

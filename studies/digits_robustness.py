@@ -1,0 +1,112 @@
+"""Does robustness survive deployment? Five folds of the digits, three seeds, fourteen trainings.
+
+Trains what is missing, evaluates every cell (a network and a weight width), and writes table and
+claims. Cells are files of their own: stop it at any time and start it again; nothing is lost or
+repeated.
+
+    python studies/digits_robustness.py [--out DIR] [--workers N] [--seeds N] [--folds N]
+        [--only VARIANT ...] [--hours H] [--table DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from pathlib import Path
+
+from digits_cells import Cell, all_cells, run_cell
+from digits_models import FOLDS, SEEDS, VARIANTS
+from digits_table import Results, report_text, rows_of, table_text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import neurodeploy
+from neurodeploy.files import write_text
+
+#: Packages whose code decides the numbers.
+_DECIDES = (
+    "attacks", "robustness", "simulate", "quantization", "lowering", "network", "graph",
+    "training", "neurons",
+)  # fmt: skip
+
+
+def code_hash() -> str:
+    """Return a hash of the code that decides the study's numbers, 16 hexadecimal digits."""
+    here, package = Path(__file__).parent, Path(neurodeploy.__file__).parent
+    files = sorted(p for name in _DECIDES for p in (package / name).rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in (*files, *sorted(here.glob("digits_*.py"))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what is missing; return 0, or 130 if interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("study-out"), help="folder of the cells")
+    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--folds", type=int, default=FOLDS, help="the first N of the folds")
+    parser.add_argument("--only", nargs="*", default=(), choices=[v.name for v in VARIANTS])
+    parser.add_argument("--hours", type=float, help="begin no cell after so many hours")
+    parser.add_argument("--table", type=Path, default=Path("studies"), help="where results go")
+    given = parser.parse_args(arguments)
+    cells = list(all_cells(seeds=given.seeds, folds=given.folds, only=tuple(given.only)))
+    missing = [cell for cell in cells if not cell.path(given.out).is_file()]
+    end = None if given.hours is None else time.monotonic() + 3600 * given.hours
+    try:
+        _run(missing, given.out, given.workers, end)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command goes on\n")
+        return 130
+    results = Results(given.out, cells)
+    rows = [row for cell, found in results.cells.items() for row in rows_of(cell, found)]
+    given.table.mkdir(parents=True, exist_ok=True)
+    write_text(given.table / "digits_robustness.csv", table_text(rows))
+    codes = sorted({found["code"] for found in results.cells.values()})
+    write_text(given.table / "digits_robustness.md", report_text(results, ", ".join(codes)))
+    print(f"{len(results.cells)} of {len(cells)} cells; {given.table / 'digits_robustness.md'}")
+    return 0
+
+
+def _run(missing: list[Cell], out: Path, workers: int, end: float | None) -> None:
+    """Run cells in processes; those of one network stay together, so that it is trained once."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in missing:
+        groups.setdefault(cell.model.key, []).append(cell)
+    waiting, code = list(groups.values()), code_hash()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with (
+        Progress(*columns, transient=not sys.stderr.isatty()) as progress,
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+    ):
+        task = progress.add_task("cells", total=len(missing))
+        running: dict[Future[None], int] = {}
+        while waiting or running:
+            while waiting and len(running) < workers and (end is None or time.monotonic() < end):
+                group = waiting.pop(0)
+                running[pool.submit(_run_group, group, out, code)] = len(group)
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                count = running.pop(future)
+                future.result()
+                progress.advance(task, count)
+
+
+def _run_group(cells: list[Cell], out: Path, code: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    for cell in cells:
+        if not cell.path(out).is_file():
+            run_cell(cell, out, code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""From the cells of the digits study to its table, its claims, and their intervals."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from digits_cells import BITS, CERTIFIED_RADII, RADII, Cell, all_cells, load_cell
+from digits_models import RADIUS, VARIANTS, Variant
+from numpy.typing import NDArray
+
+REPLICATES = 10_000
+#: Two variants are as good as equal within so many points.
+EQUIVALENCE_POINTS = 1.5
+COLUMNS = (
+    "variant", "seed", "fold", "bits", "measure", "n", "float", "fixed", "lost", "gained",
+    "verdict", "code",
+)  # fmt: skip
+
+
+def rows_of(cell: Cell, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the table's lines about one cell: counts of images."""
+    start = {
+        "variant": cell.model.variant.name, "seed": cell.model.seed, "fold": cell.model.fold,
+        "bits": cell.bits, "n": len(found["index"]), "code": found["code"],
+    }  # fmt: skip
+    measures = {"clean": found["clean"], **found["robust"]}
+    rows = []
+    for measure, sides in measures.items():
+        a, b = sides["float"], sides["fixed"]
+        verdict = found["rows"].get(measure, {}).get("verdict", "")
+        rows.append(
+            {**start, "measure": measure, "float": int(a.sum()), "fixed": int(b.sum()),
+             "lost": int((a & ~b).sum()), "gained": int((~a & b).sum()), "verdict": verdict}
+        )  # fmt: skip
+    for key, mask in found["certified"].items():
+        rows.append({**start, "measure": f"certified/{key}", "fixed": int(mask.sum())})
+    return rows
+
+
+def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as CSV; what does not apply is empty."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A difference in points with its 95 % interval (two-sided), and from how much it comes."""
+
+    points: float
+    low: float
+    high: float
+    seeds: int
+    images: int
+
+    def __str__(self) -> str:
+        """Return for example ``+3.1 (1.2 .. 5.0; 3 seeds, 1797 images)``."""
+        return (
+            f"{self.points:+.1f} ({self.low:+.1f} .. {self.high:+.1f}; {self.seeds} seeds, "
+            f"{self.images} images)"
+        )
+
+
+def estimate(difference: NDArray[np.float64], seed: int = 0) -> Estimate:
+    """Return the mean of ``difference`` [seeds, images] and an interval over both.
+
+    Seeds and images are drawn with replacement, independently: a seed's networks share all images,
+    an image is seen by all seeds. With S seeds a bootstrap sees (S - 1) / S of their variance; the
+    spread of the seeds' means is widened by what is missing.
+    """
+    seeds, images = difference.shape
+    rng = np.random.default_rng(seed)
+    by_seed = difference.mean(axis=1)
+    mean = float(by_seed.mean())
+    widened = np.sqrt(seeds / (seeds - 1)) if seeds > 1 else 1.0
+    shifted = (by_seed - mean) * (widened - 1.0)
+    values = np.empty(REPLICATES)
+    for r in range(REPLICATES):
+        drawn = rng.integers(0, seeds, seeds)
+        weights = rng.multinomial(images, np.full(images, 1 / images))
+        values[r] = (difference[drawn] @ weights).mean() / images + shifted[drawn].mean()
+    low, high = np.quantile(values, [0.025, 0.975])
+    return Estimate(100 * mean, 100 * float(low), 100 * float(high), seeds, images)
+
+
+class Results:
+    """All finished cells of a folder."""
+
+    def __init__(self, folder: Path, cells: Sequence[Cell] | None = None) -> None:
+        wanted = list(all_cells()) if cells is None else cells
+        found = ((cell, load_cell(cell, folder)) for cell in wanted)
+        self.cells = {cell: part for cell, part in found if part is not None}
+
+    def masks(self, variant: str, bits: int, pick: Any) -> NDArray[np.float64] | None:
+        """Return ``pick`` of a variant's cells as [seeds, images]; seeds that lack a fold are out.
+
+        None if no seed has all folds.
+        """
+        seeds: dict[int, dict[int, Mapping[str, Any]]] = {}
+        for cell, found in self.cells.items():
+            if cell.model.variant.name == variant and cell.bits == bits:
+                seeds.setdefault(cell.model.seed, {})[cell.model.fold] = found
+        rows = []
+        for folds in seeds.values():
+            images = {}
+            for found in folds.values():
+                images.update(zip(found["index"], pick(found).tolist(), strict=True))
+            rows.append(images)
+        most = max((len(images) for images in rows), default=0)
+        whole = [images for images in rows if len(images) == most]
+        if not whole:
+            return None
+        order = sorted(set.intersection(*(set(images) for images in whole)))
+        return np.array([[images[i] for i in order] for images in whole], np.float64)
+
+    def difference(self, better: str, worse: str, bits: int, pick: Any) -> Estimate | None:
+        """Estimate by how many points ``better`` is above ``worse`` on the same images."""
+        a, b = self.masks(better, bits, pick), self.masks(worse, bits, pick)
+        if a is None or b is None or a.shape[1] != b.shape[1]:
+            return None
+        seeds = min(a.shape[0], b.shape[0])
+        return estimate(a[:seeds] - b[:seeds])
+
+
+def robust(side: str, radius: int) -> Any:
+    """Return a pick: robust against the suite within ``radius`` codes."""
+    return lambda found: found["robust"][f"suite/{radius}"][side]
+
+
+def certified(radius: int, method: str = "refined") -> Any:
+    """Return a pick: proven within ``radius`` codes."""
+    return lambda found: found["certified"][f"{method}/{radius}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A sentence, what is measured for it, and what that would have to be."""
+
+    sentence: str
+    pairs: tuple[tuple[str, str], ...]
+    pick: Any
+    what: str
+    wants: str  # "above", "below" or "equal"
+
+    def verdict(self, e: Estimate) -> str:
+        """Return confirmed, refuted, or open, by the interval."""
+        if self.wants == "equal":
+            if max(-e.low, e.high) <= EQUIVALENCE_POINTS:
+                return "confirmed"
+            outside = e.low > EQUIVALENCE_POINTS or e.high < -EQUIVALENCE_POINTS
+            return "refuted" if outside else "open"
+        sign = 1 if self.wants == "above" else -1
+        low, high = sorted((sign * e.low, sign * e.high))
+        return "confirmed" if low > 0 else "refuted" if high < 0 else "open"
+
+
+def claims() -> tuple[Claim, ...]:
+    """Return the five claims of the study."""
+    both = ("lif", "dlif")
+
+    def pairs(better: str, worse: str) -> tuple[tuple[str, str], ...]:
+        return tuple((f"{n}-{better}", f"{n}-{worse}") for n in both)
+
+    within, beyond = robust("fixed", RADIUS), robust("fixed", 2 * RADIUS)
+    alone = tuple((f"dlif-{noise}", f"lif-{noise}") for noise in ("plain", "gauss", "at", "at2"))
+    return (
+        Claim("The penalty helps under Gaussian training.", pairs("gauss-penalty", "gauss"),
+              within, f"robust within {RADIUS} codes, 8 bits", "above"),
+        Claim("Under adversarial training the penalty costs accuracy within the budget.",
+              pairs("at-penalty", "at"), within, f"robust within {RADIUS} codes, 8 bits", "below"),
+        Claim("Training at twice the radius beats the penalty.", pairs("at2", "at-penalty"),
+              beyond, f"robust within {2 * RADIUS} codes, 8 bits", "above"),
+        Claim(f"DLIF alone changes nothing (within {EQUIVALENCE_POINTS} points).", alone, within,
+              f"robust within {RADIUS} codes, 8 bits", "equal"),
+        Claim("The penalty raises certified accuracy.",
+              (*pairs("gauss-penalty", "gauss"), *pairs("at-penalty", "at"),
+               *pairs("at2-penalty", "at2")),
+              certified(4), "proven within 4 codes, 8 bits", "above"),
+    )  # fmt: skip
+
+
+def report_text(results: Results, code: str) -> str:
+    """Return the study as Markdown: shares per variant and width, then the claims."""
+    lines = [
+        "# Digits: does robustness survive deployment?", "",
+        f"{len(results.cells)} cells; code {code}. Accuracies in percent over all images and seeds",
+        "of the cells that are there. The suite is the full cascade of attacks; every point found",
+        "against either network counts for both.", "",
+        *_shares(results), "", "## Claims", "",
+    ]  # fmt: skip
+    for number, claim in enumerate(claims(), start=1):
+        lines += [f"{number}. {claim.sentence} ({claim.what})", ""]
+        for better, worse in claim.pairs:
+            found = results.difference(better, worse, 8, claim.pick)
+            said = "no cells" if found is None else f"{found}: **{claim.verdict(found)}**"
+            lines.append(f"   - {better} minus {worse}: {said}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _shares(results: Results) -> list[str]:
+    head = ["variant", "bits", "clean", *(f"suite {r}" for r in RADII),
+            *(f"proven {r}" for r in CERTIFIED_RADII)]  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for variant in VARIANTS:
+        for bits in BITS:
+            line = _share_line(results, variant, bits)
+            if line:
+                lines.append(line)
+    return lines
+
+
+def _share_line(results: Results, variant: Variant, bits: int) -> str:
+    cells = [variant.name, str(bits)]
+    picks: list[tuple[Any, Any]] = [
+        (lambda f: f["clean"]["float"], lambda f: f["clean"]["fixed"]),
+        *((robust("float", r), robust("fixed", r)) for r in RADII),
+    ]
+    for float_pick, fixed_pick in picks:
+        a = results.masks(variant.name, bits, float_pick)
+        b = results.masks(variant.name, bits, fixed_pick)
+        if a is None or b is None:
+            return ""
+        cells.append(f"{100 * a.mean():.1f} → {100 * b.mean():.1f}")
+    for radius in CERTIFIED_RADII:
+        mask = results.masks(variant.name, bits, certified(radius))
+        cells.append("" if mask is None else f"{100 * mask.mean():.1f}")
+    return "| " + " | ".join(cells) + " |"

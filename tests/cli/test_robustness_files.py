@@ -1,0 +1,143 @@
+"""robustness: its files, its sweep file, and what it refuses."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from small_models import write_data, write_model
+
+from neurodeploy.cli import main
+from neurodeploy.robustness import load_evidence
+
+SWEEP = """
+[robustness]
+perturbations = ["gaussian", "fgsm"]
+radii_codes = [9, 20.0]
+noise_draws = 2
+bootstrap = 2000
+seed = 5
+
+[curves]
+certified_radii_codes = [1, 3]
+fault_seeds = 2
+faults = ["weight bit flips", "stuck at 1"]
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("robustness")
+    model = write_model(folder / "m.nir", seed=8)
+    data = write_data(folder / "data.npz", 1, n=50, model=model)
+    net, sweep = folder / "net.h5", folder / "sweep.toml"
+    assert main(["quantize", str(model), "--profile", "loihi2", "--out", str(net)]) == 0
+    sweep.write_text(SWEEP)
+    return folder, net, data, sweep
+
+
+def test_every_file_says_the_same(files, capsys):
+    folder, net, data, sweep = files
+    out = folder / "out"
+    capsys.readouterr()
+    code = main(["robustness", str(net), "--data", str(data), "--config", str(sweep),
+                 "--out", str(out), "--json"])  # fmt: skip
+    document = json.loads(capsys.readouterr().out)
+    assert code == {"survives": 0, "lost": 1, "undecided": 4}[document["verdict"]]
+    assert {p.name for p in out.iterdir()} == {
+        "robustness.json", "table.csv", "evidence.npz", "curves.json", "robustness.html",
+    }  # fmt: skip
+    assert document == json.loads((out / "robustness.json").read_text())
+    assert document["seed"] == 5
+    keys = [(row["perturbation"], row["radius_codes"]) for row in document["robustness"]]
+    assert keys == [("gaussian", 9), ("gaussian", 20), ("fgsm", 9), ("fgsm", 20)]
+    with (out / "table.csv").open() as file:
+        table = list(csv.DictReader(file))
+    for row, line in zip(document["robustness"], table, strict=True):
+        assert line["perturbation"] == row["perturbation"]
+        assert float(line["integers"]) == row["fixed"]
+    evidence = load_evidence(out / "evidence.npz")
+    by_key = {row.key: row for row in evidence.rows}
+    for row in document["robustness"]:
+        robust = by_key[f"{row['perturbation']}/{row['radius_codes']:g}"].robust["fixed"]
+        assert robust.mean() == row["fixed"]
+
+
+def test_curves_hold_what_was_asked_for(files):
+    folder = files[0]
+    curves = json.loads((folder / "out" / "curves.json").read_text())
+    assert [entry["radius_codes"] for entry in curves["certified"]] == [1, 3]
+    for entry in curves["certified"]:
+        assert 0 <= entry["interval"] <= entry["refined"] <= 1
+    assert [entry["radius_codes"] for entry in curves["agreement"]] == [0, 9, 20]
+    assert all(0.5 < entry["populations"]["lif1"] <= 1 for entry in curves["agreement"])
+    assert all(entry["synaptic_operations"] > 0 for entry in curves["energy"])
+    assert [fault["name"] for fault in curves["faults"]] == ["weight bit flips", "stuck at 1"]
+    robustness = json.loads((folder / "out" / "robustness.json").read_text())
+    for fault in curves["faults"]:
+        assert fault["strengths"][0] == 0
+        for side in ("float", "fixed"):
+            assert fault[side]["accuracy"][0] == pytest.approx(robustness["clean_accuracy"][side])
+    html = (folder / "out" / "robustness.html").read_text()
+    assert "share proven" in html
+    assert "weight bit flips" in html
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[robustness]\nradi = [3]", "radi is unknown; known: robustness.perturbations"),
+        ("[robustness]\nradii_codes = [9, 3]", "rising"),
+        ("[robustness]\nperturbations = 3", "a list of words"),
+        ("[curves]\nfaults = ['rust']", "do not exist"),
+        ("[curves]\ncertified_radii_codes = [0]", "from 1 on"),
+        ("curves = 3", "is a table"),
+        ("[robustness\n", "cannot be read as TOML"),
+    ],
+)
+def test_a_wrong_sweep_file_is_one_line(files, capsys, tmp_path, text, message):
+    _, net, data, _ = files
+    sweep = tmp_path / "s.toml"
+    sweep.write_text(text)
+    capsys.readouterr()
+    out = tmp_path / "out"
+    assert main(["robustness", str(net), "--data", str(data), "--config", str(sweep),
+                 "--out", str(out)]) == 2  # fmt: skip
+    error = capsys.readouterr().err
+    assert error.startswith("error:")
+    assert message in error
+    assert str(sweep) in error
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(y=d["y"] + 4), "labels"),
+        (lambda d: d.update(images=np.where(d["images"] > 0.9, np.nan, d["images"])), "NaN"),
+        (lambda d: d.update(images=d["images"][:0], y=d["y"][:0]), "at least one image"),
+        (lambda d: d.update(images=d["images"][:, :5]), "16"),
+    ],
+)
+def test_data_that_cannot_be_judged_is_one_line(files, capsys, tmp_path, change, message):
+    _, net, data, _ = files
+    with np.load(data) as file:
+        arrays = dict(file)
+    change(arrays)
+    np.savez(tmp_path / "d.npz", **arrays)
+    capsys.readouterr()
+    assert main(["robustness", str(net), "--data", str(tmp_path / "d.npz"),
+                 "--out", str(tmp_path / "out")]) == 2  # fmt: skip
+    error = capsys.readouterr().err
+    assert error.startswith("error:")
+    assert message in error
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(files, capsys, tmp_path):
+    _, net, data, sweep = files
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    capsys.readouterr()
+    assert main(["robustness", str(net), "--data", str(data), "--config", str(sweep),
+                 "--out", str(blocked / "out")]) == 2  # fmt: skip
+    assert capsys.readouterr().err.count("error:") == 1
