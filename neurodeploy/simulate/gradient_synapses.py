@@ -111,9 +111,9 @@ class _DenseSum(SlotSum):
         # ``out`` [B, T, n] is a part of an array whose samples and steps may lie apart.
         first = out.storage_offset()
         whole = out.as_strided((first + _reach(out),), (1,), 0).numpy()
-        for b, own in enumerate(by_a.numpy()):
-            at = first + b * out.stride(0)
-            vector_products.multiply(own, weights, whole, at, out.stride(1), out.shape[2])
+        vector_products.multiply_samples(
+            by_a.numpy(), weights, whole, first, out.stride(0), out.stride(1), out.shape[2]
+        )
         return True
 
     def _as_slopes(self, dtype: torch.dtype) -> NDArray[Any]:

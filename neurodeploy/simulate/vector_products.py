@@ -216,6 +216,18 @@ def multiply(a: Any, weights: Any, out: Any, first: Any, stride: Any, size: Any)
 
 
 @compiled(
+    "void(float32[:,:,::1], float32[::1], float32[::1], int64, int64, int64, int64)",
+    "void(float64[:,:,::1], float64[::1], float64[::1], int64, int64, int64, int64)",
+)
+def multiply_samples(
+    a: Any, weights: Any, out: Any, first: Any, apart: Any, stride: Any, size: Any
+) -> None:
+    """Multiply every sample of ``a`` [B, R, K]; those of ``out`` lie ``apart``."""
+    for b in range(a.shape[0]):
+        multiply(a[b], weights, out, first + b * apart, stride, size)
+
+
+@compiled(
     "void(int64[::1], int32[::1], float32[::1], uint8[:,::1], float32[:,::1])",
     "void(int64[::1], int32[::1], float32[::1], float32[:,::1], float32[:,::1])",
     "void(int64[::1], int32[::1], float64[::1], float64[:,::1], float64[:,::1])",
