@@ -175,7 +175,10 @@ def test_shares_and_patterns():
     assert windows.sides(1.0, odd=False) == (8, 8)
     assert windows.sides(0.001, odd=False) == (1, 1)
     assert windows.sides(0.001, odd=True) == (3, 3)
+    assert windows.sides(0.2, odd=True) == (5, 5)
+    assert windows.sides(1.0, odd=True) == (8, 8)
     assert Windows.of(64, None).sides(0.5, odd=False) == (1, 32)
+    assert Windows.of(64, None).sides(0.5, odd=True) == (1, 33)
 
 
 def test_margins_need_a_score_for_every_label():
