@@ -57,6 +57,8 @@ def checked(codes: Any, labels: Any, max_code: int) -> tuple[Codes, Labels]:
     if labels.shape != codes.shape[:1]:
         raise ShapeError(f"attack: labels {labels.shape} do not fit {codes.shape[0]} samples")
     for name, array in (("codes", codes), ("labels", labels)):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise RangeError(f"attack: {name} contain NaN or infinity; clean the data first")
         if array.dtype.kind not in "iu":
             raise RangeError(f"attack: {name} must be integers, found {array.dtype}")
     if codes.size and (codes.min() < 0 or codes.max() > max_code):

@@ -36,6 +36,9 @@ class Attackable(Protocol):
     def predict(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return the class of each sample [B], int64; -1 where the top is tied."""
 
+    def predicted_scores(self, codes: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the exact scores behind ``predict``, [B, classes]."""
+
     def under(self, surrogate: Surrogate) -> Classifier:
         """Return the same classifier, whose gradients come from ``surrogate``."""
 

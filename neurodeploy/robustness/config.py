@@ -41,6 +41,8 @@ class RobustnessConfig:
         The drop, in points of accuracy, up to which robustness survives.
     bootstrap : int
         Bootstrap replicates.
+    allow_empty_classes : bool
+        Whether classes without a sample are accepted, with a warning; else they are an error.
     """
 
     perturbations: tuple[str, ...] = ("gaussian", "suite")
@@ -52,6 +54,7 @@ class RobustnessConfig:
     null_seed: int | None = None
     tolerance_points: float = 2.0
     bootstrap: int = 10_000
+    allow_empty_classes: bool = True
 
     def __post_init__(self) -> None:
         """Check what can be checked without data."""

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import FileFormatError, InputError
+from neurodeploy.errors import FileFormatError, InputError, ResourceError
 from neurodeploy.files import replacing
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.robustness.classifiers import NetworkClassifier
@@ -111,7 +111,15 @@ class Replay:
 
 
 def save_evidence(path: str | Path, evidence: Evidence) -> None:
-    """Write ``evidence`` as .npz, whole or not at all. Codes are uint8 where they fit."""
+    """Write ``evidence`` as .npz, whole or not at all. Codes are uint8 where they fit.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    ResourceError
+        If the disk is full, or writing fails for another reason of the system.
+    """
     width = np.uint8 if evidence.max_code <= 255 else np.uint16
     meta = {
         "kind": _KIND,
@@ -142,9 +150,15 @@ def save_evidence(path: str | Path, evidence: Evidence) -> None:
         arrays[f"{row.key}/null_robust"] = row.null_robust
         for side in SIDES:
             arrays[f"{row.key}/{side}_robust"] = row.robust[side]
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        # A file object keeps numpy from appending .npz to the temporary name.
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            # A file object keeps numpy from appending .npz to the temporary name.
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    except OSError as error:
+        raise ResourceError(
+            f"{path}: cannot be written: {error.strerror}; nothing was left there. Free some "
+            "space, or choose another folder"
+        ) from error
 
 
 def load_evidence(path: str | Path) -> Evidence:

@@ -29,6 +29,7 @@ from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.robustness.classifiers import Attackable, NetworkClassifier
 from neurodeploy.robustness.config import SIDES, RobustnessConfig, Side, ThreatModel
 from neurodeploy.robustness.evidence import Evidence, EvidenceRow, evidence_key
+from neurodeploy.robustness.label_checks import check_labels
 from neurodeploy.robustness.pool import CleanSamples, Pool, build_pool, member_count
 from neurodeploy.robustness.result import RobustnessResult
 from neurodeploy.robustness.rows import clean_accuracy, make_rows
@@ -126,6 +127,13 @@ def evaluate_classifiers(
         )
     if labels.size == 0:
         raise InputError("robustness: no samples to evaluate")
+    classes = {s: classifiers[s].predicted_scores(codes[:1]).shape[1] for s in SIDES}
+    if classes["float"] != classes["fixed"]:
+        raise InputError(
+            f"robustness: {classes['float']} and {classes['fixed']} classes; both networks must "
+            "tell the same apart"
+        )
+    noticed = check_labels(labels, classes["float"], allow_empty=config.allow_empty_classes)
     clean = CleanSamples(codes, labels, {s: classifiers[s].predict(codes) for s in SIDES})
     with _torch_threads(threads or 1):
         pools, checks = _build(classifiers, clean, config, max_code, progress)
@@ -147,6 +155,7 @@ def evaluate_classifiers(
         config=config,
         threat_model=ThreatModel(config.radii_codes, max_code, config.norm),
         evidence=_evidence(classifiers, clean, max_code, pools, checks),
+        noticed=noticed,
     )
 
 

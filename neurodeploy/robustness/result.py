@@ -41,6 +41,8 @@ class RobustnessResult:
         One per kind of sanity line: ``line``, ``ok``, ``detail``.
     evidence : Evidence
         Every point behind the numbers.
+    noticed : tuple of Finding
+        About the data.
     """
 
     verdict: OverallVerdict
@@ -51,6 +53,7 @@ class RobustnessResult:
     config: RobustnessConfig
     threat_model: ThreatModel
     evidence: Evidence
+    noticed: tuple[Finding, ...] = ()
 
     def summary_rows(self) -> list[dict[str, Any]]:
         """Return the rows with the keys of ``summary.json`` only."""
@@ -73,7 +76,7 @@ class RobustnessResult:
         """Return the verdict, lost strengths and failing sanity lines as findings."""
         severity = {"survives": "info", "undecided": "warning", "lost": "error"}[self.verdict]
         found = [Finding(severity, "robustness", self.verdict_text)]  # type: ignore[arg-type]
-        found += self._blunt()
+        found += [*self.noticed, *self._blunt()]
         found += [
             Finding(
                 "warning",

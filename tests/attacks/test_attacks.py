@@ -331,6 +331,8 @@ def test_names():
         ({"codes": np.full((3, 2), 256)}, RangeError, "leave the range"),
         ({"codes": np.full((3, 2), -1)}, RangeError, "leave the range"),
         ({"codes": np.full((3, 2), 0.5)}, RangeError, "must be integers"),
+        ({"codes": np.full((3, 2), np.nan)}, RangeError, "NaN"),
+        ({"labels": np.array([0, 1, np.nan])}, RangeError, "NaN"),
         ({"labels": np.array([0, 1, -1])}, RangeError, "negative"),
         ({"labels": np.array([0, 1, 7])}, RangeError, "has no score"),
         ({"keys": np.array([0, 1])}, InputError, "for each of 3 samples"),

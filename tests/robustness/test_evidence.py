@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import subprocess
 import sys
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from robustness.standins import Linear, random_linear
 
-from neurodeploy.errors import FileFormatError, InputError, OverlapError
+from neurodeploy.errors import FileFormatError, InputError, OverlapError, ResourceError
 from neurodeploy.files import sample_hashes
 from neurodeploy.robustness import (
     RobustnessConfig,
@@ -158,6 +160,28 @@ def test_damaged_and_foreign_files(evaluated, tmp_path):
         load_evidence(path)
     with pytest.raises(InputError, match="or both"):
         replay(path)
+
+
+def test_a_folder_that_cannot_be_written(evaluated, tmp_path):
+    _, _, result = evaluated
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    with pytest.raises(InputError, match="cannot be made"):
+        save_evidence(blocked / "evidence.npz", result.evidence)
+
+
+def test_a_full_disk_leaves_nothing_behind(evaluated, tmp_path, monkeypatch):
+    _, _, result = evaluated
+    path = tmp_path / "evidence.npz"
+
+    def full(file, **arrays):
+        file.write(b"a part")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("numpy.savez_compressed", full)
+    with pytest.raises(ResourceError, match=r"evidence\.npz: cannot be written: No space left"):
+        save_evidence(path, result.evidence)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_overlap_is_an_error_unless_allowed():

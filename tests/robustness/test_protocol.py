@@ -10,7 +10,7 @@ import pytest
 from robustness.standins import Blind, Constant, Linear, Spy, random_linear, truly_robust
 
 from neurodeploy.attacks import PGD, Square
-from neurodeploy.errors import InputError, ShapeError
+from neurodeploy.errors import InputError, RangeError, ShapeError
 from neurodeploy.robustness import RobustnessConfig, evaluate_classifiers
 from neurodeploy.robustness.config import ThreatModel
 from neurodeploy.robustness.pool import CleanSamples, build_pool
@@ -414,6 +414,24 @@ def test_bad_calls():
         evaluate_classifiers(pair, codes[:0], labels[:0], SMALL)
     with pytest.raises(ShapeError, match="do not fit"):
         evaluate_classifiers(pair, codes, labels[:5], SMALL)
+    for wrong, error, words in (
+        (labels + 5, RangeError, "has no output; the networks have 2 classes"),
+        (labels + np.nan, RangeError, "NaN"),
+        (labels - 2, RangeError, "negative"),
+    ):
+        with pytest.raises(error, match=words):
+            evaluate_classifiers(pair, codes, wrong, SMALL)
+    strict = dataclasses.replace(SMALL, allow_empty_classes=False)
+    with pytest.raises(InputError, match=r"no sample of 1 of 2 classes \(1\)"):
+        evaluate_classifiers(pair, codes, labels * 0, strict)
+    once = dataclasses.replace(SMALL, perturbations=("gaussian",))
+    found = evaluate_classifiers(pair, codes, labels * 0, once).findings()
+    assert ["no sample of 1 of 2 classes (1)" in f.what for f in found].count(True) == 1
+    with pytest.raises(RangeError, match="NaN"):
+        evaluate_classifiers(pair, codes * np.nan, labels, SMALL)
+    three = {"float": first, "fixed": random_linear(1, 4, 3, 15)}
+    with pytest.raises(InputError, match="2 and 3 classes"):
+        evaluate_classifiers(three, codes, labels, SMALL)
     wide = dataclasses.replace(second, max_code=255)
     with pytest.raises(InputError, match="one input grid"):
         evaluate_classifiers({"float": first, "fixed": wide}, codes, labels, SMALL)
