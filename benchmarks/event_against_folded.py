@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ def measure(case: Case, rounds: int) -> list[float]:
     ]
     product = folded(case, net.synapses[0].weight, codes[-1])
     runs: list[Callable[[], Any]] = [product]
-    runs += [lambda c=c: run_fixed(net, c, threads=1) for c in codes]
+    runs += [partial(run_fixed, net, c, threads=1) for c in codes]
     best = [float("inf")] * len(runs)
     for round_ in range(rounds + 1):
         for i, run in enumerate(runs):
