@@ -31,9 +31,9 @@ def check(tmp_path, seeds):
 
 
 def test_random_models_are_equal_on_lava(tmp_path):
-    models, compared = check(tmp_path, range(500, 512))
-    assert models >= 8
-    assert compared > 10_000
+    models, compared = check(tmp_path, range(500, 508))
+    assert models >= 5
+    assert compared > 5_000
 
 
 @pytest.mark.slow

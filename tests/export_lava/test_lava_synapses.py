@@ -44,7 +44,7 @@ def check(cases, **options):
     """Run on Lava; all values are the oracle's. Return the oracle's runs."""
     runs = [LavaRun(net, codes, timing="lava", **options) for net, codes in cases]
     literals = []
-    for (net, codes), lava in zip(cases, run_lava_batch(runs, timeout_s=300), strict=True):
+    for (net, codes), lava in zip(cases, run_lava_batch(runs), strict=True):
         literal = run_hardware(net, codes)
         for key, values in lava.records.items():
             np.testing.assert_array_equal(values, literal.records[key], err_msg=key)
@@ -143,9 +143,9 @@ def test_every_delay_and_the_floor_of_each_slot(make):
             sign_mode="mixed", message_bits=bits, delay=delay,
         )  # fmt: skip
         net = network((neurons("layer", (6,)),), (synapse,), 12, 70)
-        cases.append((net, rng.integers(0, 256, (70, 2, 12)) * (rng.random((70, 2, 12)) < 0.3)))
+        cases.append((net, rng.integers(0, 256, (70, 1, 12)) * (rng.random((70, 1, 12)) < 0.3)))
     literals = check(cases)
-    assert all((run.records["layer/v"] != 0).any(axis=0).sum() >= 10 for run in literals)
+    assert all((run.records["layer/v"] != 0)[:, 0].any(axis=0).sum() >= 5 for run in literals)
     # Shifting the whole sum once is another network: floors do not add up.
     first, codes = cases[0]
     merged = replace(first.synapses[0], delay=0)
@@ -250,7 +250,7 @@ def test_what_is_refused_would_be_another_network(monkeypatch):
         assert len(check_faithful(refused, lava_quirks=True)) == 1
     monkeypatch.setattr("neurodeploy.export.lava.run.require_faithful", lambda *a, **k: None)
     runs = [LavaRun(net, codes, timing="lava") for net, codes in cases]
-    for (net, codes), lava in zip(cases, run_lava_batch(runs, timeout_s=300), strict=True):
+    for (net, codes), lava in zip(cases, run_lava_batch(runs), strict=True):
         name = net.populations[0].name
         literal = run_hardware(net, codes).records[f"{name}/v"]
         assert (lava.records[f"{name}/v"] != literal).sum() > 20

@@ -110,11 +110,7 @@ def test_the_unchanged_file_reads(tmp_path):
     assert not [f for f in findings if f.severity == "error"]
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(st.lists(st.tuples(st.sampled_from(PLACES), st.none() | values), min_size=1, max_size=3))
-def test_any_values_in_any_places(tmp_path, changes):
+def check(tmp_path, changes):
     path = tmp_path / "net.nir"
     write(path, changed(changes))
     found = survey(path, OPTIONS)
@@ -129,3 +125,23 @@ def test_any_values_in_any_places(tmp_path, changes):
     else:
         graph, _ = read(path, OPTIONS)
         assert set(graph.shapes) == set(graph.nodes)
+
+
+any_changes = st.lists(
+    st.tuples(st.sampled_from(PLACES), st.none() | values), min_size=1, max_size=3
+)
+# Each example writes the same file anew.
+on_files = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+@settings(max_examples=100, **on_files)
+@given(any_changes)
+def test_any_values_in_any_places(tmp_path, changes):
+    check(tmp_path, changes)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, **on_files)
+@given(any_changes)
+def test_any_values_in_any_places_many_times(tmp_path, changes):
+    check(tmp_path, changes)
