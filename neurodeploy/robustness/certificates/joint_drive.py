@@ -135,5 +135,6 @@ def joint_drive(
         return None
     lo, hi = np.concatenate(lows, axis=1), np.concatenate(highs, axis=1)
     matrix = np.ascontiguousarray(np.concatenate(parts, axis=1), np.float64)
+    centre, radius = (np.ascontiguousarray(x) for x in ((lo + hi) / 2, (hi - lo) / 2))
     usable = np.asarray(~left.any(axis=1))
-    return JointDrive(listed, start, a, matrix, (lo + hi) / 2, (hi - lo) / 2, floor, usable)
+    return JointDrive(listed, start, a, matrix, centre, radius, floor, usable)

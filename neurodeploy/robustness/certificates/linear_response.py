@@ -23,6 +23,7 @@ from neurodeploy.robustness.certificates.trains import Reals
 _KEEP_ALL = 1 << DECAY_BITS
 _ALIGN = 1 << ALIGN_BITS
 _UNIT = 2.0**-52
+_LARGEST_PART = 2**29
 
 
 class Response(NamedTuple):
@@ -38,8 +39,11 @@ class Response(NamedTuple):
 
 
 def is_linear(p: FixedPopulation) -> bool:
-    """Whether ``p`` resets to zero on a spike, and in no other way."""
-    return p.reset == "zero" and p.refractory_steps == 0 and p.reset_interval == 0
+    """Whether ``p`` resets to zero on a spike, in no other way, and v cannot leave 32 bits."""
+    plain = p.reset == "zero" and p.refractory_steps == 0 and p.reset_interval == 0
+    # Beside these, v adds up numbers of 24 bits. That its sum wraps is counted nowhere.
+    largest = max(int(np.abs(x.astype(np.int64)).max()) for x in (p.bias_shifted, p.v_init))
+    return plain and largest < _LARGEST_PART
 
 
 def alike(p: FixedPopulation) -> list[Integers]:
