@@ -13,9 +13,11 @@ from hypothesis.extra import numpy as hnp
 from robustness.standins import Blind, Constant, Linear, Spy, random_linear, truly_robust
 
 from neurodeploy.attacks import (
+    APGD,
     FGSM,
     PGD,
     Ball,
+    Corners,
     GaussianNoise,
     RandomFGSM,
     SampleRandom,
@@ -64,6 +66,23 @@ def test_no_point_leaves_ball_or_range(attack, max_code, radius, seed, data):
         assert (outcome.codes == codes).all()
     wrong = classifier.predict(outcome.codes) != labels
     assert (outcome.found == wrong).all()
+
+
+@pytest.mark.parametrize(
+    "attack", [*ATTACKS, APGD(steps=6), APGD(6, loss="dlr", targets=2), Corners()]
+)
+@pytest.mark.parametrize("radius", [0.0, 0.9, 3.3, 60.0, 1e6])
+def test_no_point_leaves_an_l2_ball(attack, radius):
+    classifier = random_linear(1, 12, 4, largest=3)
+    codes, labels = samples(4, classifier, 40, 12)
+    ball = Ball("l2", radius, 255)
+    outcome = attack.run(classifier, codes, np.maximum(labels, 0), ball, 3)
+    assert ball.contains(outcome.codes, codes).all()
+    assert (outcome.found == (classifier.predict(outcome.codes) != np.maximum(labels, 0))).all()
+    if radius < 1:
+        assert (outcome.codes == codes).all()
+    elif radius == 60.0:
+        assert 0 < outcome.found.sum() < 40
 
 
 def naive_fgsm(classifier, code, label, radius):
