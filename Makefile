@@ -27,6 +27,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one or set PYTHON"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[norse,dev]"
+	# Attacks of others, for one slow test; without its pins, which are older than ours.
+	$(BIN)/pip install --quiet --no-deps torchattacks==3.5.1
 	touch $@
 
 # The Lava runtime is optional: without it everything else runs, and says so.

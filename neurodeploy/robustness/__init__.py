@@ -22,19 +22,27 @@ if TYPE_CHECKING:
     from neurodeploy.robustness.overlap import check_overlap
     from neurodeploy.robustness.protocol import evaluate, evaluate_classifiers
     from neurodeploy.robustness.result import RobustnessResult
+    from neurodeploy.robustness.seed_clusters import clustered_drop
+    from neurodeploy.robustness.statistics import PairedDrop, detectable_drop, paired_drop
+    from neurodeploy.robustness.surrogates import Surrogate
 
 _HOME = {
     "Evidence": "evidence",
     "EvidenceRow": "evidence",
     "NetworkClassifier": "classifiers",
+    "PairedDrop": "statistics",
     "Replay": "evidence",
     "RobustnessConfig": "config",
     "RobustnessResult": "result",
+    "Surrogate": "surrogates",
     "ThreatModel": "config",
     "check_overlap": "overlap",
+    "clustered_drop": "seed_clusters",
+    "detectable_drop": "statistics",
     "evaluate": "protocol",
     "evaluate_classifiers": "protocol",
     "load_evidence": "evidence",
+    "paired_drop": "statistics",
     "replay": "evidence",
     "save_evidence": "evidence",
 }
@@ -43,14 +51,19 @@ __all__ = [
     "Evidence",
     "EvidenceRow",
     "NetworkClassifier",
+    "PairedDrop",
     "Replay",
     "RobustnessConfig",
     "RobustnessResult",
+    "Surrogate",
     "ThreatModel",
     "check_overlap",
+    "clustered_drop",
+    "detectable_drop",
     "evaluate",
     "evaluate_classifiers",
     "load_evidence",
+    "paired_drop",
     "replay",
     "save_evidence",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import InputError
-from neurodeploy.robustness.clustered_drop import clustered_drop, seed_variance
+from neurodeploy.robustness.seed_clusters import clustered_drop, seed_variance
 from neurodeploy.robustness.statistics import paired_drop
 
 
