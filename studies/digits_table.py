@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from digits_cells import BITS, CERTIFIED_RADII, RADII, Cell, all_cells, load_cell
+from digits_cells import BITS, INTERVAL_RADII, RADII, REFINED_RADII, Cell, all_cells, load_cell
 from digits_models import RADIUS, VARIANTS, Variant
 from numpy.typing import NDArray
 
-REPLICATES = 10_000
+REPLICATES = 2_000
 #: Two variants are as good as equal within so many points.
 EQUIVALENCE_POINTS = 1.5
 COLUMNS = (
@@ -83,11 +83,9 @@ def estimate(difference: NDArray[np.float64], seed: int = 0) -> Estimate:
     mean = float(by_seed.mean())
     widened = np.sqrt(seeds / (seeds - 1)) if seeds > 1 else 1.0
     shifted = (by_seed - mean) * (widened - 1.0)
-    values = np.empty(REPLICATES)
-    for r in range(REPLICATES):
-        drawn = rng.integers(0, seeds, seeds)
-        weights = rng.multinomial(images, np.full(images, 1 / images))
-        values[r] = (difference[drawn] @ weights).mean() / images + shifted[drawn].mean()
+    by_draw = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=REPLICATES) / seeds
+    weights = rng.multinomial(images, np.full(images, 1 / images), size=REPLICATES) / images
+    values = ((by_draw @ difference) * weights).sum(axis=1) + by_draw @ shifted
     low, high = np.quantile(values, [0.025, 0.975])
     return Estimate(100 * mean, 100 * float(low), 100 * float(high), seeds, images)
 
@@ -101,34 +99,45 @@ class Results:
         self.cells = {cell: part for cell, part in found if part is not None}
 
     def masks(self, variant: str, bits: int, pick: Any) -> NDArray[np.float64] | None:
-        """Return ``pick`` of a variant's cells as [seeds, images]; seeds that lack a fold are out.
+        """Return ``pick`` of a variant's cells as [seeds, images], None if there is no cell.
 
-        None if no seed has all folds.
+        Seeds that lack folds which others have are left out.
         """
-        seeds: dict[int, dict[int, Mapping[str, Any]]] = {}
-        for cell, found in self.cells.items():
-            if cell.model.variant.name == variant and cell.bits == bits:
-                seeds.setdefault(cell.model.seed, {})[cell.model.fold] = found
-        rows = []
-        for folds in seeds.values():
-            images = {}
-            for found in folds.values():
-                images.update(zip(found["index"], pick(found).tolist(), strict=True))
-            rows.append(images)
-        most = max((len(images) for images in rows), default=0)
-        whole = [images for images in rows if len(images) == most]
-        if not whole:
-            return None
-        order = sorted(set.intersection(*(set(images) for images in whole)))
-        return np.array([[images[i] for i in order] for images in whole], np.float64)
+        seeds = self._by_seed(variant, bits, pick)
+        return None if not seeds else _array(seeds, _whole(seeds))
 
     def difference(self, better: str, worse: str, bits: int, pick: Any) -> Estimate | None:
-        """Estimate by how many points ``better`` is above ``worse`` on the same images."""
-        a, b = self.masks(better, bits, pick), self.masks(worse, bits, pick)
-        if a is None or b is None or a.shape[1] != b.shape[1]:
+        """Estimate by how many points ``better`` is above ``worse``, over seeds and images."""
+        a, b = self._by_seed(better, bits, pick), self._by_seed(worse, bits, pick)
+        both = {seed: a[seed].keys() & b[seed].keys() for seed in a.keys() & b.keys()}
+        if not any(both.values()):
             return None
-        seeds = min(a.shape[0], b.shape[0])
-        return estimate(a[:seeds] - b[:seeds])
+        order = _whole({seed: dict.fromkeys(images, True) for seed, images in both.items()})
+        return estimate(_array(a, order) - _array(b, order))
+
+    def _by_seed(self, variant: str, bits: int, pick: Any) -> dict[int, dict[int, bool]]:
+        """Return ``pick`` per seed and image."""
+        seeds: dict[int, dict[int, bool]] = {}
+        for cell, found in self.cells.items():
+            mask = pick(found)
+            if cell.model.variant.name == variant and cell.bits == bits and mask is not None:
+                images = zip(found["index"], mask.tolist(), strict=True)
+                seeds.setdefault(cell.model.seed, {}).update(images)
+        return seeds
+
+
+def _whole(seeds: Mapping[int, Mapping[int, bool]]) -> tuple[list[int], list[int]]:
+    """Return the seeds with the most images, and the images that all of these have."""
+    most = max(len(images) for images in seeds.values())
+    whole = sorted(seed for seed, images in seeds.items() if len(images) == most)
+    shared = set.intersection(*(set(seeds[seed]) for seed in whole))
+    return whole, sorted(shared)
+
+
+def _array(
+    seeds: Mapping[int, Mapping[int, bool]], order: tuple[list[int], list[int]]
+) -> NDArray[np.float64]:
+    return np.array([[seeds[seed][image] for image in order[1]] for seed in order[0]], np.float64)
 
 
 def robust(side: str, radius: int) -> Any:
@@ -138,7 +147,7 @@ def robust(side: str, radius: int) -> Any:
 
 def certified(radius: int, method: str = "refined") -> Any:
     """Return a pick: proven within ``radius`` codes."""
-    return lambda found: found["certified"][f"{method}/{radius}"]
+    return lambda found: found["certified"].get(f"{method}/{radius}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +218,8 @@ def report_text(results: Results, code: str) -> str:
 
 def _shares(results: Results) -> list[str]:
     head = ["variant", "bits", "clean", *(f"suite {r}" for r in RADII),
-            *(f"proven {r}" for r in CERTIFIED_RADII)]  # fmt: skip
+            *(f"proven {r}" for r in REFINED_RADII),
+            *(f"intervals {r}" for r in INTERVAL_RADII)]  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for variant in VARIANTS:
         for bits in BITS:
@@ -231,7 +241,8 @@ def _share_line(results: Results, variant: Variant, bits: int) -> str:
         if a is None or b is None:
             return ""
         cells.append(f"{100 * a.mean():.1f} → {100 * b.mean():.1f}")
-    for radius in CERTIFIED_RADII:
-        mask = results.masks(variant.name, bits, certified(radius))
+    proofs = [(r, "refined") for r in REFINED_RADII] + [(r, "interval") for r in INTERVAL_RADII]
+    for radius, method in proofs:
+        mask = results.masks(variant.name, bits, certified(radius, method))
         cells.append("" if mask is None else f"{100 * mask.mean():.1f}")
     return "| " + " | ".join(cells) + " |"

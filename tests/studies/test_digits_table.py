@@ -1,0 +1,121 @@
+"""The study's table and claims, on cells whose numbers are known."""
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+STUDIES = Path(__file__).parents[2] / "studies"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_path():
+    sys.path.insert(0, str(STUDIES))
+    yield
+    sys.path.remove(str(STUDIES))
+
+
+def write_cell(folder, cell, right, *, bits_certified=True):
+    """Write a cell whose images are right as ``right(measure, image)`` says."""
+    from digits_cells import INTERVAL_RADII, RADII, REFINED_RADII
+
+    index = [image for image in range(100) if image % 5 == cell.model.fold]
+
+    def text(measure):
+        return "".join("1" if right(measure, image) else "0" for image in index)
+
+    measures = [f"{name}/{radius}" for name in ("gaussian", "suite") for radius in RADII]
+    proofs = [f"interval/{radius}" for radius in INTERVAL_RADII]
+    proofs += [f"refined/{radius}" for radius in REFINED_RADII] if cell.bits == 8 else []
+    document = {
+        "schema": 1, "code": "abc", "variant": cell.model.variant.name, "seed": cell.model.seed,
+        "fold": cell.model.fold, "bits": cell.bits, "index": index,
+        "clean": {"float": text("clean"), "fixed": text("clean")},
+        "rows": {m: {"verdict": "survives", "attack_too_weak": False} for m in measures},
+        "robust": {m: {"float": text(m), "fixed": text(f"fixed {m}")} for m in measures},
+        "certified": {key: text(key) for key in proofs},
+    }  # fmt: skip
+    path = cell.path(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
+
+
+def test_claims_follow_the_cells(tmp_path):
+    from digits_cells import all_cells
+    from digits_table import Results, claims, report_text
+
+    gains = {"gauss-penalty": 30, "gauss": 10, "at-penalty": 40, "at": 60, "at2": 60,
+             "at2-penalty": 40, "plain": 5}  # fmt: skip
+
+    def share(variant, measure):
+        if measure.startswith(("interval", "refined")):
+            return 50 if "penalty" in variant else 20
+        return gains[variant.split("-", 1)[1]]
+
+    for cell in all_cells():
+        name = cell.model.variant.name
+        write_cell(tmp_path, cell, lambda m, i, n=name: i * 37 % 100 < share(n, m))
+    results = Results(tmp_path)
+    said = {}
+    for number, claim in enumerate(claims(), start=1):
+        for better, worse in claim.pairs:
+            found = results.difference(better, worse, 8, claim.pick)
+            assert (found.seeds, found.images) == (3, 100)
+            said[number, better, worse] = (round(found.points), claim.verdict(found))
+    assert said[1, "lif-gauss-penalty", "lif-gauss"] == (20, "confirmed")
+    assert said[2, "dlif-at-penalty", "dlif-at"] == (-20, "confirmed")
+    assert said[3, "lif-at2", "lif-at-penalty"] == (20, "confirmed")
+    assert said[4, "dlif-plain", "lif-plain"] == (0, "confirmed")
+    assert said[5, "dlif-at-penalty", "dlif-at"] == (30, "confirmed")
+    text = report_text(results, "abc")
+    assert "630 cells" in text
+    assert "| lif-gauss-penalty | 8 | 30.0 → 30.0 |"[:25] in text
+
+
+def test_a_difference_takes_only_what_both_have(tmp_path):
+    from digits_cells import all_cells
+    from digits_table import Results, robust
+
+    for cell in all_cells():
+        name = cell.model.variant.name
+        if name == "lif-at" or (name == "lif-gauss" and cell.model.seed != 1):
+            # The seed that only one of them has would turn the result round.
+            good = cell.model.seed == 1 or name == "lif-gauss"
+            write_cell(tmp_path, cell, lambda m, i, g=good: g)
+    found = Results(tmp_path).difference("lif-gauss", "lif-at", 8, robust("fixed", 26))
+    assert (found.points, found.seeds, found.images) == (100.0, 2, 100)
+    assert Results(tmp_path).difference("lif-gauss", "dlif-at", 8, robust("fixed", 26)) is None
+
+
+def test_the_table_counts_images(tmp_path):
+    from digits_cells import all_cells, load_cell
+    from digits_table import rows_of, table_text
+
+    cell = next(all_cells())
+    write_cell(tmp_path, cell, lambda m, i: i < 50 if m.startswith("fixed") else i < 60)
+    rows = list(csv.DictReader(io.StringIO(table_text(rows_of(cell, load_cell(cell, tmp_path))))))
+    suite = next(row for row in rows if row["measure"] == "suite/26")
+    assert (suite["n"], suite["float"], suite["fixed"]) == ("20", "12", "10")
+    assert (suite["lost"], suite["gained"], suite["verdict"]) == ("2", "0", "survives")
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [(3, 0.0), (3, 0.02), (5, 0.02)])
+def test_intervals_hold_what_they_promise(seeds, spread):
+    from digits_table import estimate
+
+    rng = np.random.default_rng(int(1000 * spread) + seeds)
+    held = 0
+    for run in range(40):
+        shift = 0.05 + rng.normal(0, spread, seeds)
+        image = rng.normal(0, 0.2, 400)
+        difference = np.clip(np.rint(image + shift[:, None] + rng.normal(0, 0.4, (seeds, 400))),
+                             -1, 1)  # fmt: skip
+        many = rng.normal(0, 0.2, (2000, 1)) + 0.05 + rng.normal(0, spread, (2000, 50))
+        truth = 100 * np.clip(np.rint(many + rng.normal(0, 0.4, many.shape)), -1, 1).mean()
+        found = estimate(difference, run)
+        held += found.low <= truth <= found.high
+    assert held >= 33  # of 40 at 95 %; three seeds tell little of their own spread
