@@ -105,7 +105,7 @@ def test_noise_has_no_lines():
     assert radius_lines((noise, more)) == ()
 
 
-@pytest.mark.parametrize(("shift", "ok"), [(0.04, True), (0.06, False)])
+@pytest.mark.parametrize(("shift", "ok"), [(0.03, True), (0.04, False)])
 def test_luck(shift, ok):
     """Two runs that each leave half, but not the same half: each lost and gained are ``shift``."""
     lines = verdicts(pool_lines(pool(good(), null=right(0.5, shift))))
@@ -121,9 +121,9 @@ def test_no_null_line_no_line_about_luck():
     assert NULL not in {line.line for line in pool_lines(without)}
 
 
-@pytest.mark.parametrize(("after", "ok"), [(0.45, True), (0.44, False)])
+@pytest.mark.parametrize(("after", "ok"), [(0.47, True), (0.46, False)])
 def test_a_stronger_attack(after, ok):
-    """It breaks another 5 or 6 points."""
+    """It breaks another 3 or 4 points."""
     lines = pool_lines(pool(good(), stronger=right(after)))
     found = {line.concerns: line for line in lines if line.line == STRONGER}
     assert found["float"].ok == found["fixed"].ok == ok
@@ -133,7 +133,7 @@ def test_a_stronger_attack(after, ok):
     assert "0.0 points less" in nothing.detail
 
 
-@pytest.mark.parametrize(("after", "ok"), [(0.45, True), (0.44, False)])
+@pytest.mark.parametrize(("after", "ok"), [(0.47, True), (0.46, False)])
 def test_queries(after, ok):
     """What queries break and no gradient did."""
     lines = pool_lines(pool(good(), queries=right(after)))
