@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from neurodeploy.attacks import PGD, Ball, BernoulliCode, Expectation
 from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.network import (
     INPUT,
@@ -31,7 +32,7 @@ from neurodeploy.robustness import (
 )
 from neurodeploy.robustness.classifiers import fingerprint
 from neurodeploy.robustness.surrogates import Surrogate
-from neurodeploy.simulate import run_fixed, run_float
+from neurodeploy.simulate import FixedGradient, run_fixed, run_float
 
 N_INPUT, HIDDEN, CLASSES, STEPS, WEIGHT_UNIT = 12, 20, 4, 5, 40
 
@@ -194,3 +195,40 @@ def test_networks_must_share_one_grid(data):
     other = dataclasses.replace(float_net, encoder=ConstantEncoder(high=2.0))
     with pytest.raises(InputError, match="must share one input grid"):
         evaluate(other, fixed_net, codes, labels)
+
+
+def test_another_device_predicts_the_same_integers(data):
+    """The torch path, here on the CPU under another name."""
+    codes, _ = data
+    net = networks()[1]
+    usual, other = NetworkClassifier(net), NetworkClassifier(net, device="cpu:0")
+    assert (other.predicted_scores(codes) == usual.predicted_scores(codes)).all()
+    assert (other.predict(codes) == usual.predict(codes)).all()
+
+
+@dataclasses.dataclass(frozen=True)
+class RateCoded:
+    """A fixed-point network behind a rate code: every draw sees other spikes."""
+
+    gradient: FixedGradient
+    code: BernoulliCode
+
+    @property
+    def max_code(self):
+        return self.code.max_code
+
+    def scores_of_draw(self, codes, seed):
+        return self.gradient.scores(self.code.spikes(codes, seed) * self.max_code)
+
+
+def test_expectation_over_draws_attacks_a_rate_coded_network(data):
+    codes, _ = data
+    coded = RateCoded(FixedGradient(networks()[1], width=0.5), BernoulliCode(STEPS, 255))
+    fresh = Expectation(coded, tuple(range(100, 140)))
+    labels = np.maximum(fresh.predict(codes), 0)
+    left = []
+    for seeds in ((1,), tuple(range(8))):
+        attacked = Expectation(coded, seeds)
+        outcome = PGD(8, restarts=1).run(attacked, codes, labels, Ball("linf", 20, 255), 3)
+        left.append((fresh.predict(outcome.codes) == labels).mean())
+    assert left[1] < left[0] < 1, "what breaks eight draws at once breaks more of the others"
