@@ -85,13 +85,14 @@ def reset_bounds(
     follows = np.zeros((steps, steps, *shape), np.bool_)
     v, v_pre = [], []
     for t in range(1, steps + 1):
-        windows = membrane_windows(p, slots, inputs, trains, t)
+        resets = [q for q in range(t) if q == 0 or states.possible[q].any()]
+        windows = membrane_windows(p, slots, inputs, trains, t, resets)
         wrapped = wrapped | run[t - 1].wraps
         seen = []
-        for q in range(t):
+        for q, low, high in zip(resets, *windows, strict=True):
             _, full, _ = neuron_bounds.membrane(p, before._replace(v=states.v[q]), a[t - 1], t)
             known = ~(wrapped | states.clipped[q])
-            window = Interval(windows.lo[q], windows.hi[q])
+            window = Interval(low, high)
             met = intervals.choose(known, intervals.meet(full, window), full)
             open_yet = known & states.possible[q] & (met.lo <= threshold) & (met.hi > threshold)
             if drives and open_yet.any():
@@ -150,11 +151,12 @@ def membrane_windows(
     inputs: InputBounds,
     trains: Mapping[str, Trains],
     t: int,
+    resets: Sequence[int],
 ) -> Interval:
-    """Return bounds [t, B, N] of v before its clip at step ``t``, by last reset 0 .. t - 1."""
-    low, high = np.empty((2, t, inputs.batch, p.size))
+    """Return bounds [resets, B, N] of v before its clip at step ``t``, for some last resets."""
+    low, high = np.empty((2, len(resets), inputs.batch, p.size))
     for neurons in alike(p):
-        weights, least, most = response(p, neurons, t, inputs.steps)
+        weights, least, most = (x[resets] for x in response(p, neurons, t, inputs.steps))
         lower, upper = least[:, None], most[:, None]
         for slot in slots:
             sums = slot_sums(slot, weights, inputs, trains)
