@@ -73,11 +73,6 @@ class Suite:
         """Whether another seed gives other points."""
         return any(p.attack.uses_seed for p in self.plans)
 
-    @property
-    def uses_gradient(self) -> bool:
-        """Whether any member follows gradients."""
-        return any(p.attack.uses_gradient for p in self.plans)
-
 
 def named_suite(name: str, image_shape: tuple[int, int, int] | None = None) -> Suite | Perturbation:
     """Return the cascade ``suite``, that of one attack with its check, or a perturbation.

@@ -118,6 +118,29 @@ def test_an_illegal_point_is_noticed(evaluated, tmp_path):
     assert any("leave the range 0..200" in text for text in replay(path, first).differences)
 
 
+def test_l2_points_are_replayed_and_checked_exactly(tmp_path):
+    net = random_linear(4, 8, 4, 255, largest=3)
+    other = dataclasses.replace(net, bias=net.bias + np.array([60, 0, 0, 0]))
+    codes = np.random.default_rng(0).integers(0, 256, (40, 8)).astype(np.int32)
+    labels = np.maximum(net.predict(codes), 0)
+    config = RobustnessConfig(("pgd5",), (20.5, 60.0), norm="l2", bootstrap=1000)
+    result = evaluate_classifiers({"float": net, "fixed": other}, codes, labels, config)
+    assert any(0 < row["float"] < 1 for row in result.rows)
+    assert {row["norm"] for row in result.rows} == {"l2"}
+    path = tmp_path / "evidence.npz"
+    save_evidence(path, result.evidence)
+    assert replay(path, net, other).ok
+    first, *rest = result.evidence.rows
+    assert first.key == "pgd5/20.5"
+    offset = first.rows.points - codes[first.rows.sample]
+    square = (offset.astype(np.int64) ** 2).sum(axis=1)
+    assert 400 < square.max() <= 420, "20.5 squared is 420.25"
+    tight = dataclasses.replace(first, radius_codes=float(np.sqrt(square.max() - 1)))
+    save_evidence(path, dataclasses.replace(result.evidence, rows=(tight, *rest)))
+    texts = [t for t in replay(path, net, other).differences if "pgd5/20.5: points" in t]
+    assert ["the l2 radius is" in text for text in texts] == [True]
+
+
 def test_replay_needs_no_attack_code_and_no_torch(evaluated, tmp_path):
     first, _, result = evaluated
     path = tmp_path / "evidence.npz"
