@@ -54,10 +54,9 @@ def test_more_room_certifies_less():
 
 
 def test_360_images_take_a_second_and_a_minute():
-    limits = {"interval": 1.0, "refined": 60.0}
-    for method, limit in limits.items():
+    for method, limit, tries in (("interval", 1.0, 3), ("refined", 60.0, 1)):
         taken = []
-        for _ in range(2):
+        for _ in range(tries):
             start = time.process_time()
             certified("dlif-at-mppd", 8, method)
             taken.append(time.process_time() - start)
