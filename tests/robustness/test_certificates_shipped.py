@@ -88,9 +88,8 @@ def test_runs_of_trained_networks_stay_within_their_bounds(name):
 @pytest.mark.slow
 def test_many_runs_of_trained_networks_stay_within_their_bounds():
     runs = 0
-    for name in NAMES:
-        for radius in (4, 16):
-            runs += sum(check_runs(name, radius, 500, first, 20) for first in range(0, 360, 20))
+    for name, radius in zip(NAMES, (2, 4, 8), strict=True):
+        runs += sum(check_runs(name, radius, 1000, first, 10) for first in range(0, 360, 10))
     assert runs >= 10**6
 
 
