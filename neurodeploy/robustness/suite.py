@@ -112,7 +112,7 @@ def full_suite(image_shape: tuple[int, int, int] | None = None) -> Suite:
     image_shape : (C, H, W) or None
         For windows of the query attack.
     """
-    short = PGD(15, restarts=1, losses=("cross_entropy",))
+    short = PGD(10, restarts=1, losses=("cross_entropy",))
     plans = [
         MemberPlan(Corners(4), Surrogate(), 0),
         MemberPlan(FGSM(), Surrogate(), 1),
@@ -120,12 +120,12 @@ def full_suite(image_shape: tuple[int, int, int] | None = None) -> Suite:
         MemberPlan(APGD(20), Surrogate("superspike", 0.125), 3),
         MemberPlan(APGD(20, loss="margin"), Surrogate("triangle", 0.125), 4),
         MemberPlan(APGD(20, loss="dlr"), Surrogate("rectangle", 0.25), 5),
-        MemberPlan(APGD(20, loss="margin"), Surrogate("superspike", 0.25), 6),
+        MemberPlan(APGD(20, loss="margin"), Surrogate("rectangle", 0.5), 6),
         MemberPlan(APGD(10, loss="margin", targets=4), Surrogate("triangle", 0.25), 7),
         MemberPlan(APGD(10, loss="dlr", targets=4), Surrogate("rectangle", 0.125), 8),
-        MemberPlan(APGD(40, loss="dlr"), Surrogate("superspike", 0.5), 9),
-        MemberPlan(APGD(40, loss="margin"), Surrogate("rectangle", 0.5), 10),
-        MemberPlan(Square(150, shape=image_shape), Surrogate(), 11),
+        MemberPlan(APGD(25, loss="dlr"), Surrogate("superspike", 0.5), 9),
+        MemberPlan(APGD(10, loss="dlr", targets=5), Surrogate("superspike", 0.25), 10),
+        MemberPlan(Square(100, shape=image_shape), Surrogate(), 11),
         *_stronger(12),
     ]
     return Suite(FULL, tuple(plans))
