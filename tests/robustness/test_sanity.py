@@ -161,7 +161,7 @@ def test_samples_that_are_broken_anyway_need_no_gradient():
     assert all(line.ok for line in pool_lines(pool(outcomes, stuck=0.5)))
 
 
-@pytest.mark.parametrize(("shift", "ok"), [(0.05, True), (0.06, False)])
+@pytest.mark.parametrize(("shift", "ok"), [(0.08, True), (0.09, False)])
 def test_widths(shift, ok):
     outcomes = good()
     outcomes["fixed", 1.0] = (right(0.5), right(0.5, shift))
