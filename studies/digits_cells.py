@@ -23,7 +23,7 @@ from neurodeploy.graph import read
 from neurodeploy.lowering import compose, lower
 from neurodeploy.network import decide
 from neurodeploy.quantization import QuantizeConfig, quantize
-from neurodeploy.robustness import RobustnessConfig, evaluate
+from neurodeploy.robustness import RobustnessConfig, check_overlap, evaluate
 from neurodeploy.robustness.certificates import certify
 from neurodeploy.simulate import run_fixed, run_float
 
@@ -69,13 +69,18 @@ def all_cells(
 def run_cell(cell: Cell, folder: Path, code: str) -> None:
     """Train what is not trained yet, evaluate, certify, and write the cell's file."""
     begun = time.perf_counter()
-    nir_file = trained(cell.model, folder)
+    nir_file = trained(cell.model, folder, code)
     splits, index = data_of(cell.model)
     network = compose(lower(read(nir_file).value).value).value
     codes = splits.test.codes(network.encoder, network.n_input)
     config = QuantizeConfig(weight_bits=cell.bits)
     tuning = splits.train.codes(network.encoder, network.n_input)
-    net, _ = quantize(network, hardware_profiles.load(PROFILE), config, calibration=tuning)
+    hashes = splits.train.hashes(network.encoder)
+    net, _ = quantize(
+        network, hardware_profiles.load(PROFILE), config, calibration=tuning,
+        calibration_hashes=hashes,
+    )  # fmt: skip
+    check_overlap(net.calibration, codes)
     labels, ready = splits.test.labels, time.perf_counter()
     result = evaluate(network, net, codes, labels, study_config(), threads=1)
     judged = time.perf_counter()
@@ -129,6 +134,15 @@ def study_config() -> RobustnessConfig:
     return RobustnessConfig(
         perturbations=("gaussian", "suite"), radii_codes=RADII, image_shape=(1, 8, 8)
     )
+
+
+def code_of(cell: Cell, folder: Path) -> str:
+    """Return the hash of the code that made a cell; empty if it is not there."""
+    path = cell.path(folder)
+    if not path.is_file():
+        return ""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return str(found["code"]) if found["schema"] == SCHEMA else ""
 
 
 def load_cell(cell: Cell, folder: Path) -> Mapping[str, Any] | None:

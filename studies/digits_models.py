@@ -81,9 +81,9 @@ class StudyModel:
         """Name of its file."""
         return f"{self.variant.name}-s{self.seed}-f{self.fold}"
 
-    def path(self, folder: Path) -> Path:
-        """Return where its NIR file is kept."""
-        return folder / "models" / f"{self.key}.nir"
+    def path(self, folder: Path, code: str) -> Path:
+        """Return where its NIR file is kept; networks of other code are other files."""
+        return folder / "models" / code / f"{self.key}.nir"
 
 
 def data_of(model: StudyModel) -> tuple[Splits, NDArray[np.int64]]:
@@ -91,13 +91,13 @@ def data_of(model: StudyModel) -> tuple[Splits, NDArray[np.int64]]:
     return load_digits_fold(model.fold, FOLDS)
 
 
-def trained(model: StudyModel, folder: Path) -> Path:
+def trained(model: StudyModel, folder: Path, code: str) -> Path:
     """Train and export the network unless its file is there; return the file."""
-    path = model.path(folder)
+    path = model.path(folder, code)
     if path.is_file():
         return path
     splits, _ = data_of(model)
-    work = folder / "training" / model.key
+    work = folder / "training" / code / model.key
     # Another order of the batches per fold as well as per seed.
     config = model.variant.config(1000 * model.fold + model.seed)
     result = train(config, work, resume=True, splits=splits)

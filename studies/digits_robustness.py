@@ -18,28 +18,33 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from multiprocessing import get_context
 from pathlib import Path
 
-from digits_cells import Cell, all_cells, run_cell
+from digits_cells import Cell, all_cells, code_of, run_cell
 from digits_models import FOLDS, SEEDS, VARIANTS
 from digits_table import Results, report_text, rows_of, table_text
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import neurodeploy
+from neurodeploy import export, hardware_profiles
 from neurodeploy.files import write_text
-
-#: Packages whose code decides the numbers.
-_DECIDES = (
-    "attacks", "robustness", "simulate", "quantization", "lowering", "network", "graph",
-    "training", "neurons",
-)  # fmt: skip
 
 
 def code_hash() -> str:
-    """Return a hash of the code that decides the study's numbers, 16 hexadecimal digits."""
+    """Return a hash of the code and profiles that decide the numbers, 16 hexadecimal digits."""
     here, package = Path(__file__).parent, Path(neurodeploy.__file__).parent
-    files = sorted(p for name in _DECIDES for p in (package / name).rglob("*.py"))
+    roots = [package, *map(Path, export.__path__), *map(Path, hardware_profiles.__path__)]
+    # What only shows, parses or runs elsewhere decides no number.
+    aside = {"report", "cli", "cost", "lava", "lava_worker", "lava_processes", "netx"}
+    files = {
+        path.relative_to(root).as_posix(): path
+        for root in roots
+        for kind in ("*.py", "*.toml")
+        for path in root.rglob(kind)
+        if not aside & set(path.relative_to(root).parts)
+    }
+    files |= {path.name: path for path in here.glob("digits_[cm]*.py")}
     digest = hashlib.sha256()
-    for path in (*files, *sorted(here.glob("digits_*.py"))):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + files[name].read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -55,29 +60,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", type=Path, default=Path("studies"), help="where results go")
     given = parser.parse_args(arguments)
     cells = list(all_cells(seeds=given.seeds, folds=given.folds, only=tuple(given.only)))
-    missing = [cell for cell in cells if not cell.path(given.out).is_file()]
+    code = code_hash()
+    missing = [cell for cell in cells if code_of(cell, given.out) != code]
+    if stale := sum(cell.path(given.out).is_file() for cell in missing):
+        print(f"{stale} cells are of other code and are made again", file=sys.stderr)
     end = None if given.hours is None else time.monotonic() + 3600 * given.hours
     try:
-        _run(missing, given.out, given.workers, end)
+        _run(missing, given.out, given.workers, end, code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command goes on\n")
         return 130
-    results = Results(given.out, cells)
+    results = Results(given.out, [cell for cell in cells if code_of(cell, given.out) == code])
     rows = [row for cell, found in results.cells.items() for row in rows_of(cell, found)]
     given.table.mkdir(parents=True, exist_ok=True)
     write_text(given.table / "digits_robustness.csv", table_text(rows))
-    codes = sorted({found["code"] for found in results.cells.values()})
-    write_text(given.table / "digits_robustness.md", report_text(results, ", ".join(codes)))
+    write_text(given.table / "digits_robustness.md", report_text(results, code))
     print(f"{len(results.cells)} of {len(cells)} cells; {given.table / 'digits_robustness.md'}")
     return 0
 
 
-def _run(missing: list[Cell], out: Path, workers: int, end: float | None) -> None:
+def _run(missing: list[Cell], out: Path, workers: int, end: float | None, code: str) -> None:
     """Run cells in processes; those of one network stay together, so that it is trained once."""
     groups: dict[str, list[Cell]] = {}
     for cell in missing:
         groups.setdefault(cell.model.key, []).append(cell)
-    waiting, code = list(groups.values()), code_hash()
+    waiting = list(groups.values())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeRemainingColumn())  # fmt: skip
     with (
@@ -104,7 +111,7 @@ def _run_group(cells: list[Cell], out: Path, code: str) -> None:
 
     torch.set_num_threads(1)
     for cell in cells:
-        if not cell.path(out).is_file():
+        if code_of(cell, out) != code:
             run_cell(cell, out, code)
 
 

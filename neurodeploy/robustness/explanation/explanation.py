@@ -64,7 +64,8 @@ class Culprit:
 
     ``alone``: setting this neuron right is enough to decide as the float network does. Otherwise
     it is the last of ``together`` neurons, taken in the order in which they part, that have to be
-    set right; in a population that feeds back, the last whose own roundings part it. ``ladder`` says which rounding did it; ``rounding`` is the largest in that direction.
+    set right; in a population that feeds back, the last whose own roundings part it. ``ladder``
+    says which rounding did it; ``rounding`` is the largest in that direction.
     For a read-out the margin is its membrane, and ``step`` the last one that is read.
     """
 
