@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.findings import Finding
 from neurodeploy.network import Network, Samples
@@ -17,10 +19,11 @@ def check_test_data(test: Samples, network: Network, config: RobustnessConfig) -
     if misfit:
         raise ShapeError(f"{misfit} of {network.readout.population!r}")
     widest, highest = max(config.radii_codes), network.encoder.max_code
-    if widest > highest:
+    reach = highest * (1.0 if config.norm == "linf" else math.sqrt(network.n_input))
+    if widest > reach:
         raise InputError(
-            f"radius {widest} codes is larger than the whole range 0..{highest}; choose smaller "
-            "radii (--radii)"
+            f"radius {widest:g} codes is larger than the whole range 0..{highest} allows in "
+            f"{config.norm}; choose smaller radii (--radii)"
         )
 
 

@@ -52,6 +52,8 @@ def judge_robustness(
     clipped = test.out_of_range(network.encoder)
     overlap = check_overlap(net.calibration, codes, allow=allow_overlap)
     make_folder(folder)
+    for old in ("curves.json", "robustness.html"):  # of another evaluation
+        (folder / old).unlink(missing_ok=True)
     report = progress or (lambda stage, done, total: None)
     result = evaluate(
         network,

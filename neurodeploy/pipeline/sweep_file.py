@@ -50,4 +50,10 @@ def read_sweep(path: str | Path | None, max_code: int, **options: Any) -> Sweep:
             text = str(error)
             raise InputError(text if text.startswith(str(path)) else f"{path}: {text}") from error
     chosen = {name: value for name, value in options.items() if value is not None}
-    return dataclasses.replace(start, robustness=dataclasses.replace(start.robustness, **chosen))
+    robustness = dataclasses.replace(start.robustness, **chosen)
+    if robustness.null_seed == robustness.seed:
+        raise InputError(
+            f"null_seed and seed are both {robustness.seed}: the null line would compare a run "
+            "with itself; give another null_seed, or none"
+        )
+    return dataclasses.replace(start, robustness=robustness)

@@ -60,8 +60,8 @@ def overall(
 ) -> tuple[OverallVerdict, str]:
     """Return the model's verdict and why, in one or two sentences with numbers.
 
-    *lost* if any strength is lost; *survives* if there is an informative strength, and every
-    informative one survives; else *undecided*.
+    *lost* if any strength is lost; *survives* if an attack's strength (``norm`` not None) is
+    informative, and every informative one survives; else *undecided*: noise alone is no adversary.
     """
     by: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -79,6 +79,12 @@ def overall(
             "Undecided: no strength is informative. The float network's robust accuracy is "
             f"outside {100 * INFORMATIVE[0]:.0f}-{100 * INFORMATIVE[1]:.0f} % at all {len(rows)}; "
             "choose other radii."
+        )
+    if all(row["norm"] is None for row in rows if row["verdict"] != "uninformative"):
+        return "undecided", (
+            f"Undecided: none of the {len(rows)} strengths that can tell anything is an attack's, "
+            "and noise alone shows no robustness to an adversary; choose other radii, or add an "
+            "attack."
         )
     if not by.get("undecided"):
         worst = max(by["survives"], key=lambda row: row["drop_upper95"])

@@ -262,3 +262,12 @@ def test_what_does_not_belong_together_is_refused():
         readout=Readout("xout", "sum"))  # fmt: skip
     with pytest.raises(InputError, match="quantised from it"):
         explain(other, net, np.zeros(SIZES[0], np.int32))
+
+
+@pytest.mark.parametrize("kind", ["sum", "last_v", "mean_v", "max_v"])
+def test_scores_of_both_sides_have_one_unit(kind):
+    network = replace(exact_network(3), readout=Readout("out", kind))
+    net, _ = quantize(network, LOIHI2)
+    codes = np.random.default_rng(9).integers(0, 2, SIZES[0]).astype(np.int32)
+    found = explain(network, net, codes)
+    np.testing.assert_allclose(found.scores_fixed, found.scores_float, atol=1e-9)

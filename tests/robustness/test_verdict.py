@@ -61,9 +61,10 @@ def test_holm_over_strengths():
     assert judge([edge, *[strength(0.5, 80, 0)] * 9], 0.02) == ("lost",) * 10
 
 
-def row(verdict, weak=False, needed_n=None, radius=26):
+def row(verdict, weak=False, needed_n=None, radius=26, norm="linf"):
     return {
         "perturbation": "pgd20",
+        "norm": norm,
         "radius_codes": radius,
         "float": 0.5,
         "fixed": 0.48,
@@ -115,3 +116,11 @@ def test_overall_says_why_in_numbers():
     _, text = overall([row("survives"), row("lost", radius=51)], 2.0)
     assert "at 1 of 2 strengths the drop is above 2 points" in text
     assert "pgd20 at 51 codes, float 50.0 %, fixed 48.0 % (lost 3.0, gained 1.0" in text
+
+
+def test_noise_alone_never_survives():
+    gone = [row("uninformative", norm="linf"), row("survives", norm=None)]
+    verdict, text = overall(gone, 2.0)
+    assert verdict == "undecided"
+    assert "noise alone" in text
+    assert overall([*gone, row("survives", norm="linf")], 2.0)[0] == "survives"

@@ -189,9 +189,18 @@ def explain(
         stages=stages,
         culprit=culprit,
         scores_float=np.asarray(scores_float, np.float64),
-        scores_fixed=np.asarray(scores_fixed, np.float64)
-        / net.population(net.readout.population).scale ** (net.readout.kind != "count"),
+        scores_fixed=np.asarray(scores_fixed, np.float64) / _score_unit(net, runs.steps),
     )
+
+
+def _score_unit(net: FixedPointNetwork, steps: int) -> float:
+    """Return the integers' score that stands for one of the float network's."""
+    kind = net.readout.kind
+    if kind == "count":
+        return 1.0
+    start, stop = net.readout.window or (0, steps)
+    # Integers give the sum over the steps where the float network gives the mean.
+    return net.population(net.readout.population).scale * (stop - start if kind == "mean_v" else 1)
 
 
 def _search(runs: HybridRuns, wanted: int, found: int) -> tuple[Kind, Culprit | None]:
