@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy import hardware_profiles
-from neurodeploy.files import write_json, write_text
+from neurodeploy.files import file_hash, write_json, write_text
 from neurodeploy.network import Samples, network_hash
 from neurodeploy.pipeline.curves import CurvesConfig, measure_curves
 from neurodeploy.pipeline.data_checks import chance_findings, check_test_data
@@ -75,6 +75,7 @@ def judge_robustness(
         "quick": quick_run,
         "versions": versions(),
         "n": len(test),
+        "evidence_sha256": file_hash(folder / "evidence.npz"),
         **result.as_dict(),
         "findings": [
             f.as_dict() for f in (*chance, *result.findings(), *overlap, *clipped, *model.findings)

@@ -19,6 +19,7 @@ from neurodeploy.files import replacing
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.robustness.classifiers import NetworkClassifier
 from neurodeploy.robustness.config import SIDES, Norm, Side
+from neurodeploy.robustness.evidence_checks import faults_of, untried
 from neurodeploy.robustness.point_rows import PointRows
 
 EVIDENCE_SCHEMA = 2
@@ -180,7 +181,7 @@ def load_evidence(path: str | Path) -> Evidence:
                 f"reads {_KIND!r}, schema {EVIDENCE_SCHEMA}"
             )
         rows = tuple(_row(entry, arrays) for entry in meta["rows"])
-        return Evidence(
+        evidence = Evidence(
             codes=arrays["codes"].astype(np.int32),
             labels=arrays["labels"],
             index=arrays["index"],
@@ -188,6 +189,9 @@ def load_evidence(path: str | Path) -> Evidence:
             rows=rows,
             fingerprints=meta["fingerprints"],
         )
+        if faults := faults_of(evidence):
+            raise ValueError("; ".join(faults))
+        return evidence
     except (
         OSError,
         EOFError,
@@ -229,7 +233,7 @@ def replay(
     }
     rows = {}
     for row in evidence.rows:
-        differences += _illegal(evidence, row)
+        differences += _illegal(evidence, row) + _untried(row, clean)
         robust = dict(row.robust)
         for side, predictor in predictors.items():
             robust[side] = clean[side] & _right(predictor, row.rows, evidence.labels)
@@ -283,6 +287,9 @@ def _changed(evidence: Evidence, predictors: Mapping[Side, Predictor]) -> list[s
     """Say which network is not the one that was evaluated."""
     texts = []
     for side, predictor in predictors.items():
+        grid = getattr(predictor, "max_code", evidence.max_code)
+        if grid != evidence.max_code:
+            texts.append(f"{side} network: codes go to {grid}, in the file to {evidence.max_code}")
         stored = evidence.fingerprints.get(side, "")
         if stored and isinstance(predictor, NetworkClassifier):
             found = predictor.fingerprint()
@@ -291,6 +298,18 @@ def _changed(evidence: Evidence, predictors: Mapping[Side, Predictor]) -> list[s
                     f"{side} network: hash {found[:12]}... is not the evaluated {stored[:12]}..."
                 )
     return texts
+
+
+def _untried(row: EvidenceRow, clean: Mapping[Side, NDArray[np.bool_]]) -> list[str]:
+    """Say where an attack claims a result on samples that it never tried."""
+    if row.norm is None or row.key.startswith("check/"):
+        return []
+    counts = {side: untried(row, right) for side, right in clean.items()}
+    return [
+        f"{row.key}: {side}: no point for {count} samples that are right when clean"
+        for side, count in counts.items()
+        if count
+    ]
 
 
 def _illegal(evidence: Evidence, row: EvidenceRow) -> list[str]:
