@@ -5,9 +5,10 @@ exact while no sum can reach 2^24, which is checked, and its cost does not depen
 event kernels' cost does. Networks of one such layer, one thread, processor time, best of several
 rounds:
 
-* by events: the whole call of ``run_fixed``;
+* by events: the whole call of ``run_fixed``, with no synapse folded;
 * folded: the same call on silence (neurons, reading and hashing codes), plus torch's product
-  (a matrix, or a channels-last convolution) with the codes made float32 and the sums int32.
+  (a matrix, or a channels-last convolution) with the codes made float32 and the sums int32;
+* as planned: the whole call of ``run_fixed`` as it is, a line of its own for convolutions.
 
     python benchmarks/event_against_folded.py [--rounds N]
 """
@@ -28,8 +29,8 @@ from networks import one_layer
 from numpy.typing import NDArray
 from simulator_against_lava import processor
 
-from neurodeploy.network import ConvLayout
-from neurodeploy.simulate import run_fixed
+from neurodeploy.network import ConvLayout, FixedPointNetwork
+from neurodeploy.simulate import folded_conv, run_fixed
 
 DENSITIES = (0.01, 0.05, 0.1, 0.3, 0.6, 1.0)
 #: Sums below which float32 adds whole numbers exactly.
@@ -84,8 +85,8 @@ def folded(case: Case, weight: NDArray[np.int32], codes: NDArray[np.uint8]) -> C
     ).int()
 
 
-def measure(case: Case, rounds: int) -> list[float]:
-    """Return seconds per sample-step: folded, then by events at each density."""
+def measure(case: Case, rounds: int) -> tuple[list[float], list[float]]:
+    """Return seconds per sample-step: folded and by events at each density; and as planned."""
     rng = np.random.default_rng(SEED)
     net = one_layer(rng, case.shape, case.layout, case.bits)
     shape = (case.steps, case.samples, net.n_input)
@@ -95,7 +96,8 @@ def measure(case: Case, rounds: int) -> list[float]:
     ]
     product = folded(case, net.synapses[0].weight, codes[-1])
     runs: list[Callable[[], Any]] = [product]
-    runs += [partial(run_fixed, net, c, threads=1) for c in codes]
+    runs += [partial(by_events, net, c) for c in codes]
+    runs += [partial(run_fixed, net, c, threads=1) for c in codes[1:]]
     best = [float("inf")] * len(runs)
     for round_ in range(rounds + 1):
         for i, run in enumerate(runs):
@@ -103,8 +105,18 @@ def measure(case: Case, rounds: int) -> list[float]:
             run()
             if round_:  # the first one allocates
                 best[i] = min(best[i], time.thread_time() - begun)
-    product_s, silent_s, *by_events = (b / case.steps / case.samples for b in best)
-    return [product_s + silent_s, *by_events]
+    product_s, silent_s, *rest = (b / case.steps / case.samples for b in best)
+    events, planned = rest[: len(DENSITIES)], rest[len(DENSITIES) :]
+    return [product_s + silent_s, *events], planned
+
+
+def by_events(net: FixedPointNetwork, codes: NDArray[np.uint8]) -> None:
+    """Run with every synapse event by event."""
+    before, folded_conv.FOLD_FROM = folded_conv.FOLD_FROM, float("inf")
+    try:
+        run_fixed(net, codes, threads=1)
+    finally:
+        folded_conv.FOLD_FROM = before
 
 
 def main() -> int:
@@ -119,8 +131,10 @@ def main() -> int:
     print("| --- |" + " --- |" * (1 + len(columns)))
     with torch.inference_mode():
         for case in CASES:
-            row = " | ".join(f"{1e6 * s:.2f}" for s in measure(case, rounds))
-            print(f"| {case.title} | {row} |", flush=True)
+            row, planned = ([f"{1e6 * s:.2f}" for s in line] for line in measure(case, rounds))
+            print(f"| {case.title} | {' | '.join(row)} |", flush=True)
+            if case.layout is not None:
+                print(f"| as planned | | {' | '.join(planned)} |", flush=True)
     return 0
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.network.fixed_synapse import ConvLayout, FixedSynapse
 from neurodeploy.simulate.byte_rows import ByteRows, byte_rows
+from neurodeploy.simulate.folded_conv import FoldedConv, folded
 from neurodeploy.simulate.segments import (
     Segments,
     conv_fan_out,
@@ -43,7 +44,8 @@ class PlannedSynapse:
     """A synapse's slots, by ascending delay.
 
     ``right_shift`` is minus a negative exponent, else 0 (positive ones are in the weights).
-    ``fan_out`` int64 [sources] is in the engine's order of the source.
+    ``fan_out`` int64 [sources] is in the engine's order of the source. ``folded``: a convolution
+    over all steps at once, where there is one.
     """
 
     name: str
@@ -54,6 +56,7 @@ class PlannedSynapse:
     graded: bool
     is_conv: bool
     fan_out: NDArray[np.int64]
+    folded: FoldedConv | None = None
 
 
 def plan_synapse(
@@ -71,11 +74,12 @@ def plan_synapse(
     """
     source = np.arange(synapse.size_in) if source_order is None else source_order
     target = np.arange(synapse.size_out) if target_order is None else target_order
-    fan_out = None
+    fan_out, all_at_once = None, None
     slots: tuple[PlannedSlot, ...]
     if isinstance(synapse.layout, ConvLayout) and _fits(synapse.layout, target_order):
         slots = (_conv_slot(synapse.weight, synapse.layout, source, shift),)
         fan_out = conv_fan_out(synapse.weight, synapse.layout)
+        all_at_once = folded(synapse.weight, synapse.layout, source)
     elif synapse.layout is None:
         slots = tuple(_matrix_slot(synapse, d, source, target, shift) for d in synapse.delays)
     else:
@@ -89,6 +93,7 @@ def plan_synapse(
         graded=synapse.message_bits > 0,
         is_conv=synapse.kind == "conv",
         fan_out=(synapse.fan_out if fan_out is None else fan_out)[source],
+        folded=all_at_once,
     )
 
 

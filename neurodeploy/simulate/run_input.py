@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
-from neurodeploy.simulate import event_kernels, int64_kernels
+from neurodeploy.simulate import event_kernels, folded_conv, int64_kernels
 from neurodeploy.simulate.aligned import aligned_zeros
+from neurodeploy.simulate.fixed_components import FLOAT32_EXACT
 from neurodeploy.simulate.planned_synapse import PlannedSlot, PlannedSynapse
 from neurodeploy.simulate.run_plan import PlannedPopulation
 from neurodeploy.simulate.run_sources import Sources
@@ -85,7 +86,7 @@ class PopulationInput:
     ) -> None:
         self._plan = plan
         self._sources = sources
-        self._saturate = saturate
+        self._saturate, self._max_code = saturate, max_code
         parts = [_Part(synapse, slot) for synapse in plan.synapses for slot in synapse.slots]
         self._steady = [p for p in parts if self._is_steady(p.synapse)]
         self._eventful = [p for p in parts if not self._is_steady(p.synapse)]
@@ -216,7 +217,10 @@ class PopulationInput:
         for synapse, slot in active:
             s = slot.segments
             row = self._sources.row(synapse.source, t - slot.delay)
-            if synapse.source == INPUT and synapse.graded:
+            sent = self._folding(synapse, slot, row, end - t)
+            if sent is not None and synapse.folded is not None:
+                synapse.folded.add(sent, start, a)
+            elif synapse.source == INPUT and synapse.graded:
                 if start.size:
                     a[:] = start
                 event_kernels.add_payloads(
@@ -229,6 +233,22 @@ class PopulationInput:
                 )  # fmt: skip
             start = _NOTHING
         return a
+
+    def _folding(
+        self, synapse: PlannedSynapse, slot: PlannedSlot, row: int, steps: int
+    ) -> NDArray[Any] | None:
+        """Return what was sent, [B, steps, n], where a convolution takes all steps at once."""
+        if synapse.folded is None:
+            return None
+        graded = synapse.source == INPUT and synapse.graded
+        every = self._sources.payloads if graded else self._sources.masks(synapse.source)
+        sent = every[:, row : row + steps, : synapse.fan_out.size]
+        # A sum that float32 holds exactly; what is sparse is quicker event by event.
+        largest = self._max_code if graded else 1
+        if slot.raw_bound * largest >= FLOAT32_EXACT or not sent.size:
+            return None
+        dense = int(np.count_nonzero(sent)) >= folded_conv.FOLD_FROM * sent.size
+        return sent if dense and folded_conv.folds_exactly() else None
 
     def _exactly(self, t: int, end: int) -> WideInput:
         """Return the input of the logical steps ``t`` .. ``end - 1``, whatever it is."""
