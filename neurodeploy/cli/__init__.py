@@ -55,6 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; never a traceback for a user's mistake."""
     parsed = build_parser().parse_args(arguments)
+    # A configuration file may hold a seed; one that was typed outranks it.
+    parsed.seed_given = parsed.seed is not None
+    parsed.seed = parsed.seed or 0
     with _terminable():
         return _run(parsed)
 

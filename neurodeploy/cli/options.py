@@ -94,7 +94,7 @@ def common_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("everywhere")
     group.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    group.add_argument("--seed", type=not_negative, default=0, help="seed of everything random")
+    group.add_argument("--seed", type=not_negative, help="seed of everything random (default 0)")
     group.add_argument("--threads", type=positive, default=None, help="threads (default: all)")
     group.add_argument(
         "--device", type=device, default="cpu", help="torch device of training and attacks"

@@ -35,7 +35,7 @@ def sweep_settings(arguments: argparse.Namespace, max_code: int, config: str | N
         max_code,
         radii_codes=arguments.radii,
         tolerance_points=arguments.tolerance,
-        seed=arguments.seed,
+        seed=arguments.seed if arguments.seed_given else None,
     )
 
 
@@ -52,7 +52,6 @@ def robustness_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_width_arguments(parser)
     add_evidence_arguments(parser)
-    parser.set_defaults(seed=None)  # so that a file's seed holds unless one is given
 
 
 def robustness(arguments: argparse.Namespace) -> int:

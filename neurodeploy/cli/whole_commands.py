@@ -171,7 +171,7 @@ def train(arguments: argparse.Namespace) -> int:
 
     console = Console(arguments.json)
     overrides = [f"seed={arguments.seed}", *arguments.overrides]
-    if arguments.config is not None and arguments.seed == 0:
+    if arguments.config is not None and not arguments.seed_given:
         overrides = arguments.overrides
     config = read_config(arguments.config, overrides)
     with made_folder(arguments.out) as folder, console.progress() as report:
