@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neurodeploy.errors import InputError, ShapeError
+from neurodeploy.files import sample_hashes
 from neurodeploy.findings import Finding
 from neurodeploy.network import Network, Samples
 from neurodeploy.robustness import RobustnessConfig, RobustnessResult
@@ -25,6 +29,24 @@ def check_test_data(test: Samples, network: Network, config: RobustnessConfig) -
             f"radius {widest:g} codes is larger than the whole range 0..{highest} allows in "
             f"{config.norm}; choose smaller radii (--radii)"
         )
+
+
+def repeated_findings(codes: NDArray[np.int32]) -> tuple[Finding, ...]:
+    """Warn where samples are the same: intervals take each for a new one, so they are too narrow.
+
+    Parameters
+    ----------
+    codes : int32 [B, n_input]
+    """
+    different = len(set(sample_hashes(codes)))
+    if different == codes.shape[0]:
+        return ()
+    text = (
+        f"{codes.shape[0] - different} of {codes.shape[0]} samples repeat another one; intervals "
+        f"count each, and are too narrow for {different} different samples"
+    )
+    numbers = {"samples": int(codes.shape[0]), "different": different}
+    return (Finding("warning", "test data", text, "leave repeated samples out", numbers),)
 
 
 def chance_findings(result: RobustnessResult, classes: int) -> tuple[Finding, ...]:

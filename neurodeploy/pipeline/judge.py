@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,11 @@ from neurodeploy import hardware_profiles
 from neurodeploy.files import file_hash, write_json, write_text
 from neurodeploy.network import Samples, network_hash
 from neurodeploy.pipeline.curves import CurvesConfig, measure_curves
-from neurodeploy.pipeline.data_checks import chance_findings, check_test_data
+from neurodeploy.pipeline.data_checks import (
+    chance_findings,
+    check_test_data,
+    repeated_findings,
+)
 from neurodeploy.pipeline.deploy import QUICK_SAMPLES, make_folder
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.results import versions
@@ -47,6 +52,9 @@ def judge_robustness(
     if quick_run:
         config, test = quick_robustness(config), test.first(QUICK_SAMPLES)
     network, net = model.require_network(), model.require_fixed()
+    if config.image_shape is None and len(net.input_shape) == 3:
+        c, h, w = net.input_shape
+        config = dataclasses.replace(config, image_shape=(c, h, w))
     check_test_data(test, network, config)
     codes = test.codes(network.encoder, network.n_input)
     clipped = test.out_of_range(network.encoder)
@@ -65,6 +73,7 @@ def judge_robustness(
         device=device,
         threads=threads,
     )
+    repeated = repeated_findings(codes)
     chance = chance_findings(result, network.population(network.readout.population).size)
     save_evidence(folder / "evidence.npz", result.evidence)
     document = {
@@ -78,7 +87,8 @@ def judge_robustness(
         "evidence_sha256": file_hash(folder / "evidence.npz"),
         **result.as_dict(),
         "findings": [
-            f.as_dict() for f in (*chance, *result.findings(), *overlap, *clipped, *model.findings)
+            f.as_dict()
+            for f in (*chance, *repeated, *result.findings(), *overlap, *clipped, *model.findings)
         ],
     }
     write_json(folder / "robustness.json", document)

@@ -23,7 +23,7 @@ from neurodeploy.report.content import (
     text_cell,
     verdict_cell,
 )
-from neurodeploy.report.number_text import MISSING, percent, plain
+from neurodeploy.report.number_text import MISSING, percent, plain, points
 from neurodeploy.report.page import page_html
 from neurodeploy.report.svg import (
     PANEL_WIDTH,
@@ -116,7 +116,10 @@ def _accuracy_blocks(robustness: Document) -> tuple[Block, ...]:
 
 
 def _accuracy_table(rows: Sequence[Document]) -> Table:
-    columns = ("perturbation", "radius", "float", "integers", "lost", "gained", "n", "verdict")
+    columns = (
+        "perturbation", "radius", "float", "integers", "lost", "gained", "drop", "drop low 95 %",
+        "drop high 95 %", "n", "attack too weak", "verdict",
+    )  # fmt: skip
     return Table(
         "Accuracy by strength",
         columns,
@@ -126,7 +129,9 @@ def _accuracy_table(rows: Sequence[Document]) -> Table:
                 number_cell(plain(row["radius_codes"]), row["radius_codes"]),
                 *(number_cell(percent(row[k]), row[k]) for k in ("float", "fixed")),
                 *(number_cell(percent(row[k]), row[k]) for k in ("lost", "gained")),
+                *(number_cell(points(v), v) for v in (row["drop"], *row["drop_ci95"])),
                 number_cell(str(row["n"]), row["n"]),
+                text_cell("yes" if row["attack_too_weak"] else "no"),
                 verdict_cell(row["verdict"]),
             )
             for row in rows

@@ -56,6 +56,7 @@ def test_every_file_says_the_same(files, capsys):
     for row, line in zip(document["robustness"], table, strict=True):
         assert line["perturbation"] == row["perturbation"]
         assert float(line["integers"]) == row["fixed"]
+        assert float(line["drop"]) == row["drop"]
     evidence = load_evidence(out / "evidence.npz")
     by_key = {row.key: row for row in evidence.rows}
     for row in document["robustness"]:
@@ -142,6 +143,17 @@ def test_data_that_cannot_be_judged_is_one_line(files, capsys, tmp_path, change,
     error = capsys.readouterr().err
     assert error.startswith("error:")
     assert message in error
+
+
+def test_repeated_samples_are_told(files, capsys, tmp_path):
+    _, net, data, sweep = files
+    with np.load(data) as file:
+        arrays = {name: np.concatenate([file[name], file[name][:7]]) for name in ("images", "y")}
+    np.savez(tmp_path / "d.npz", **arrays)
+    capsys.readouterr()
+    main(["robustness", str(net), "--data", str(tmp_path / "d.npz"), "--config", str(sweep),
+          "--no-curves", "--out", str(tmp_path / "out")])  # fmt: skip
+    assert "7 of 57 samples repeat another one" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(files, capsys, tmp_path):
