@@ -120,6 +120,7 @@ def run_fixed(
         size,
         max_code=net.encoder.max_code,
         saturate=overflow == "saturate",
+        fold=memory_bytes is None,
         progress=progress,
     )
     if overflow == "raise":
@@ -155,6 +156,7 @@ def _run_chunks(
     *,
     max_code: int,
     saturate: bool,
+    fold: bool,
     progress: Progress | None,
 ) -> str:
     """Run all samples in chunks on a pool of threads; return the hash of the input.
@@ -168,7 +170,7 @@ def _run_chunks(
         ChunkRun(
             plan, codes, records, first, last,
             block_steps=min(size.steps, records.hardware_steps), max_code=max_code,
-            saturate=saturate,
+            saturate=saturate, fold=fold,
         ).run()  # fmt: skip
         return last - first
 

@@ -61,6 +61,7 @@ class ChunkRun:
         block_steps: int,
         max_code: int,
         saturate: bool,
+        fold: bool = True,
     ) -> None:
         self._plan, self._records, self._saturate = plan, records, saturate
         self._samples, self._size = slice(first, last), last - first
@@ -68,7 +69,7 @@ class ChunkRun:
         self._sources = Sources(plan, codes, first, last, block_steps)
         self._state = {
             p.name: _Population(
-                PopulationInput(p, self._sources, max_code, saturate),
+                PopulationInput(p, self._sources, max_code, saturate=saturate, fold=fold),
                 aligned(np.tile(p.u_init, (self._size, 1))),
                 aligned(np.tile(p.v_init, (self._size, 1))),
                 np.zeros((self._size, p.bias.size), np.int32),

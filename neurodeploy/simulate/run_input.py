@@ -79,14 +79,22 @@ class PopulationInput:
         Largest code that the encoder makes.
     saturate : bool
         Clip at 32 bits instead of wrapping; int64 kernels only.
+    fold : bool
+        Whether a convolution may take all steps at once; it needs memory of its own.
     """
 
     def __init__(
-        self, plan: PlannedPopulation, sources: Sources, max_code: int, saturate: bool
+        self,
+        plan: PlannedPopulation,
+        sources: Sources,
+        max_code: int,
+        *,
+        saturate: bool,
+        fold: bool,
     ) -> None:
         self._plan = plan
         self._sources = sources
-        self._saturate, self._max_code = saturate, max_code
+        self._saturate, self._max_code, self._fold = saturate, max_code, fold
         parts = [_Part(synapse, slot) for synapse in plan.synapses for slot in synapse.slots]
         self._steady = [p for p in parts if self._is_steady(p.synapse)]
         self._eventful = [p for p in parts if not self._is_steady(p.synapse)]
@@ -238,7 +246,7 @@ class PopulationInput:
         self, synapse: PlannedSynapse, slot: PlannedSlot, row: int, steps: int
     ) -> NDArray[Any] | None:
         """Return what was sent, [B, steps, n], where a convolution takes all steps at once."""
-        if synapse.folded is None:
+        if synapse.folded is None or not self._fold:
             return None
         graded = synapse.source == INPUT and synapse.graded
         every = self._sources.payloads if graded else self._sources.masks(synapse.source)

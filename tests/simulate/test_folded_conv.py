@@ -119,3 +119,13 @@ def test_sums_beyond_float32_go_event_by_event(monkeypatch):
     expected = run_aligned(net, codes)
     found = run_fixed(net, codes, record=("v",), threads=1)
     np.testing.assert_array_equal(found.records["a/v"], expected.records["a/v"])
+
+
+def test_a_bound_on_memory_keeps_to_events(monkeypatch):
+    rng = np.random.default_rng(3)
+    net = conv_network(rng)
+    codes = np.ones((20, 4, net.n_input), int)
+    expected = run_fixed(net, codes, record=("v",), threads=1)
+    monkeypatch.setattr(FoldedConv, "add", None)
+    found = run_fixed(net, codes, record=("v",), threads=1, memory_bytes=2**24)
+    np.testing.assert_array_equal(found.records["a/v"], expected.records["a/v"])
