@@ -66,10 +66,14 @@ def all_cells(
                         yield Cell(StudyModel(variant, seed, fold), bits)
 
 
-def run_cell(cell: Cell, folder: Path, code: str) -> None:
-    """Train what is not trained yet, evaluate, certify, and write the cell's file."""
+def run_cell(cell: Cell, folder: Path, code: str, training: str) -> None:
+    """Train what is not trained yet, evaluate, certify, and write the cell's file.
+
+    ``code`` and ``training`` are the hashes of the code that decides its numbers, and of the part
+    of it that trains.
+    """
     begun = time.perf_counter()
-    nir_file = trained(cell.model, folder, code)
+    nir_file = trained(cell.model, folder, training)
     splits, index = data_of(cell.model)
     network = compose(lower(read(nir_file).value).value).value
     codes = splits.test.codes(network.encoder, network.n_input)
@@ -94,6 +98,7 @@ def run_cell(cell: Cell, folder: Path, code: str) -> None:
     document = {
         "schema": SCHEMA,
         "code": code,
+        "training": training,
         "variant": cell.model.variant.name,
         "seed": cell.model.seed,
         "fold": cell.model.fold,

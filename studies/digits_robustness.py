@@ -11,41 +11,25 @@ repeated.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 
+from code_hash import code_hash
 from digits_cells import Cell, all_cells, code_of, run_cell
 from digits_models import FOLDS, SEEDS, VARIANTS
 from digits_table import Results, report_text, rows_of, table_text
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-import neurodeploy
-from neurodeploy import export, hardware_profiles
 from neurodeploy.files import write_text
 
 
-def code_hash() -> str:
-    """Return a hash of the code and profiles that decide the numbers, 16 hexadecimal digits."""
-    here, package = Path(__file__).parent, Path(neurodeploy.__file__).parent
-    roots = [package, *map(Path, export.__path__), *map(Path, hardware_profiles.__path__)]
-    # What only shows, parses or runs elsewhere decides no number.
-    aside = {"report", "cli", "cost", "lava", "lava_worker", "lava_processes", "netx"}
-    files = {
-        path.relative_to(root).as_posix(): path
-        for root in roots
-        for kind in ("*.py", "*.toml")
-        for path in root.rglob(kind)
-        if not aside & set(path.relative_to(root).parts)
-    }
-    files |= {path.name: path for path in here.glob("digits_[cm]*.py")}
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(name.encode() + b"\0" + files[name].read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+def hashes() -> tuple[str, str]:
+    """Return the hashes of the code that trains and of all that decides a cell's numbers."""
+    here = Path(__file__).parent
+    return code_hash(here / "digits_models.py"), code_hash(here / "digits_cells.py")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,13 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", type=Path, default=Path("studies"), help="where results go")
     given = parser.parse_args(arguments)
     cells = list(all_cells(seeds=given.seeds, folds=given.folds, only=tuple(given.only)))
-    code = code_hash()
+    training, code = hashes()
     missing = [cell for cell in cells if code_of(cell, given.out) != code]
     if stale := sum(cell.path(given.out).is_file() for cell in missing):
         print(f"{stale} cells are of other code and are made again", file=sys.stderr)
     end = None if given.hours is None else time.monotonic() + 3600 * given.hours
     try:
-        _run(missing, given.out, given.workers, end, code)
+        _run(missing, given.out, given.workers, end, (code, training))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command goes on\n")
         return 130
@@ -79,7 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _run(missing: list[Cell], out: Path, workers: int, end: float | None, code: str) -> None:
+def _run(
+    missing: list[Cell], out: Path, workers: int, end: float | None, codes: tuple[str, str]
+) -> None:
     """Run cells in processes; those of one network stay together, so that it is trained once."""
     groups: dict[str, list[Cell]] = {}
     for cell in missing:
@@ -96,7 +82,7 @@ def _run(missing: list[Cell], out: Path, workers: int, end: float | None, code: 
         while waiting or running:
             while waiting and len(running) < workers and (end is None or time.monotonic() < end):
                 group = waiting.pop(0)
-                running[pool.submit(_run_group, group, out, code)] = len(group)
+                running[pool.submit(_run_group, group, out, *codes)] = len(group)
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -106,13 +92,13 @@ def _run(missing: list[Cell], out: Path, workers: int, end: float | None, code: 
                 progress.advance(task, count)
 
 
-def _run_group(cells: list[Cell], out: Path, code: str) -> None:
+def _run_group(cells: list[Cell], out: Path, code: str, training: str) -> None:
     import torch
 
     torch.set_num_threads(1)
     for cell in cells:
         if code_of(cell, out) != code:
-            run_cell(cell, out, code)
+            run_cell(cell, out, code, training)
 
 
 if __name__ == "__main__":
