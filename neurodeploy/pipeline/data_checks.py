@@ -32,7 +32,7 @@ def check_test_data(test: Samples, network: Network, config: RobustnessConfig) -
 
 
 def repeated_findings(codes: NDArray[np.int32]) -> tuple[Finding, ...]:
-    """Warn where samples are the same: intervals take each for a new one, so they are too narrow.
+    """Warn where samples are the same: accuracies count each, intervals only what is different.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def repeated_findings(codes: NDArray[np.int32]) -> tuple[Finding, ...]:
     if different == codes.shape[0]:
         return ()
     text = (
-        f"{codes.shape[0] - different} of {codes.shape[0]} samples repeat another one; intervals "
-        f"count each, and are too narrow for {different} different samples"
+        f"{codes.shape[0] - different} of {codes.shape[0]} samples repeat another one; accuracies "
+        f"count each, intervals take copies together ({different} different samples)"
     )
     numbers = {"samples": int(codes.shape[0]), "different": different}
     return (Finding("warning", "test data", text, "leave repeated samples out", numbers),)

@@ -35,6 +35,7 @@ from neurodeploy.robustness.result import RobustnessResult
 from neurodeploy.robustness.rows import clean_accuracy, make_rows
 from neurodeploy.robustness.sanity import (
     SanityLine,
+    grey_image,
     large_radius,
     large_radius_lines,
     pool_lines,
@@ -71,7 +72,8 @@ def evaluate(
         Called as ``progress(stage, done, total)`` before each member. An exception raised in it
         (or an interrupt) stops the evaluation; nothing is left behind.
     device : str
-        Where gradients are computed; predictions always run on the CPU.
+        Where gradients are computed, and the fixed network's predictions, which are the same on
+        every device; the float network's predictions always run on the CPU.
     threads : int or None
         Threads of gradients and simulator. None: one for gradients, because on networks of this
         size more threads cost time, and on a busy machine a lot of it.
@@ -137,9 +139,14 @@ def evaluate_classifiers(
     clean = CleanSamples(codes, labels, {s: classifiers[s].predict(codes) for s in SIDES})
     with _torch_threads(threads or 1):
         pools, checks = _build(classifiers, clean, config, max_code, progress)
-    lines = _strength_lines(pools)
+    lines = _strength_lines(pools, config.tolerance_points)
     # This check runs at one radius and speaks about every radius of its suite.
-    check_lines = {name: large_radius_lines(check) for name, check in checks.items()}
+    grey = grey_image(max_code, codes.shape[1])
+    decisions = {side: int(classifiers[side].predict(grey)[0]) for side in SIDES}
+    check_lines = {
+        name: large_radius_lines(check, decisions, config.tolerance_points)
+        for name, check in checks.items()
+    }
     row_lines = [
         (*lines[pool.perturbation, pool.radius_codes], *check_lines.get(pool.perturbation, ()))
         for pool in pools
@@ -197,14 +204,16 @@ def _build(
     return pools, {suite.name: pool(suite, large, null=False) for suite in suites}
 
 
-def _strength_lines(pools: tuple[Pool, ...]) -> dict[tuple[str, float], list[SanityLine]]:
+def _strength_lines(
+    pools: tuple[Pool, ...], tolerance_points: float
+) -> dict[tuple[str, float], list[SanityLine]]:
     """Return the sanity lines of every perturbation and radius."""
     by: dict[str, list[Pool]] = {}
     for pool in pools:
         by.setdefault(pool.perturbation, []).append(pool)
-    lines = {(p.perturbation, p.radius_codes): list(pool_lines(p)) for p in pools}
+    lines = {(p.perturbation, p.radius_codes): list(pool_lines(p, tolerance_points)) for p in pools}
     for name, of_radius in by.items():
-        for line in radius_lines(of_radius):
+        for line in radius_lines(of_radius, tolerance_points):
             lines[name, line.radius_codes].append(line)
     return lines
 

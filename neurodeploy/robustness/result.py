@@ -9,7 +9,7 @@ from typing import Any
 from neurodeploy.findings import Finding
 from neurodeploy.robustness.config import RobustnessConfig, ThreatModel
 from neurodeploy.robustness.evidence import Evidence
-from neurodeploy.robustness.verdict import OverallVerdict
+from neurodeploy.robustness.verdict import OverallVerdict, churn_text
 
 #: Keys of a row in ``summary.json``; the others stand in ``results.json``.
 SUMMARY_KEYS = (
@@ -76,7 +76,7 @@ class RobustnessResult:
         """Return the verdict, lost strengths and failing sanity lines as findings."""
         severity = {"survives": "info", "undecided": "warning", "lost": "error"}[self.verdict]
         found = [Finding(severity, "robustness", self.verdict_text)]  # type: ignore[arg-type]
-        found += [*self.noticed, *self._blunt()]
+        found += [*self.noticed, *self._blunt(), *self._churned()]
         found += [
             Finding(
                 "warning",
@@ -103,3 +103,9 @@ class RobustnessResult:
         )
         numbers = {"detectable_drop": worst["detectable_drop"], "n": worst["n"]}
         return [Finding("warning", "robustness", text, "evaluate on more samples", numbers)]
+
+    def _churned(self) -> list[Finding]:
+        """Warn where a strength survives although many images changed sides."""
+        text = churn_text(self.rows, self.config.tolerance_points)
+        remedy = "read lost and gained before the drop: the two networks decide differently"
+        return [Finding("warning", "robustness", text, remedy)] if text else []

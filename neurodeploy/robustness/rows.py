@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.robustness.config import CONFIDENCE, INFORMATIVE, SIDES, RobustnessConfig, Side
 from neurodeploy.robustness.pool import CleanSamples, Pool
+from neurodeploy.robustness.sample_clusters import Clusters, independent_share, sample_clusters
 from neurodeploy.robustness.sanity import SanityLine, weak_sides
 from neurodeploy.robustness.statistics import (
     PairedDrop,
@@ -44,13 +45,19 @@ def make_rows(
     it compares two sets of draws; both networks of the result see the same draws, so there it says
     how much the accuracies hang on the draws, not the drop. It is null for an attack without
     randomness (FGSM): a second run would be the first one again.
+
+    Where samples repeat, shares count every copy, and all intervals, ``detectable_drop`` and
+    ``needed_n`` take the copies of one sample together (``sample_clusters.py``).
     """
+    clusters = sample_clusters(pools[0].clean.codes, pools[0].clean.labels)
     drops, nulls = [], []
     for pool in pools:
         seed = config.member_seed("bootstrap", pool.perturbation, pool.radius_codes)
         first, second = pool.robust("float"), pool.robust("fixed")
-        drops.append(paired_drop(first, second, config.bootstrap, seed))
-        null = paired_drop(*pool.null_robust(), config.bootstrap, seed) if pool.has_null else None
+        drops.append(paired_drop(first, second, config.bootstrap, seed, clusters))
+        null = None
+        if pool.has_null:
+            null = paired_drop(*pool.null_robust(), config.bootstrap, seed, clusters)
         nulls.append(null)
     strengths = [
         Strength(_share(pool.robust("float")), drop, weak_sides(own))
@@ -58,18 +65,20 @@ def make_rows(
     ]
     verdicts = judge(strengths, config.tolerance)
     return tuple(
-        _row(*parts, config) for parts in zip(pools, drops, nulls, verdicts, lines, strict=True)
+        _row(*parts, config, clusters)
+        for parts in zip(pools, drops, nulls, verdicts, lines, strict=True)
     )
 
 
 def clean_accuracy(clean: CleanSamples) -> dict[str, Any]:
     """Return accuracy of both networks without perturbation, with Wilson intervals and ties."""
     n = int(clean.labels.size)
+    worth = independent_share(sample_clusters(clean.codes, clean.labels))
     result: dict[str, Any] = {"n": n}
     for side in SIDES:
         right = int(clean.right(side).sum())
         result[side] = right / n
-        result[f"{side}_ci95"] = list(wilson(right, n))
+        result[f"{side}_ci95"] = list(wilson(right * worth, n * worth))
     result["ties"] = {side: int((p == -1).sum()) for side, p in clean.predicted.items()}
     return result
 
@@ -81,11 +90,17 @@ def _row(
     verdict: Verdict,
     lines: Sequence[SanityLine],
     config: RobustnessConfig,
+    clusters: Clusters | None,
 ) -> dict[str, Any]:
     float_robust, fixed_robust = pool.robust("float"), pool.robust("fixed")
     weak = bool(weak_sides(lines))
     kept, robust = int((float_robust & fixed_robust).sum()), int(float_robust.sum())
     open_question = verdict == "undecided" and not weak
+    worth, worth_kept = independent_share(clusters), independent_share(clusters, float_robust)
+
+    def interval(count: int) -> list[float]:
+        return list(wilson(count * worth, drop.n * worth))
+
     return {
         "perturbation": pool.perturbation,
         "radius_codes": pool.radius_codes,
@@ -101,14 +116,14 @@ def _row(
         "drop_lower95": drop.lower(CONFIDENCE),
         "drop_upper95": drop.upper(CONFIDENCE),
         "p_lost": drop.p_lost(config.tolerance),
-        "float_ci95": list(wilson(robust, drop.n)),
-        "fixed_ci95": list(wilson(int(fixed_robust.sum()), drop.n)),
-        "lost_ci95": list(wilson(drop.lost, drop.n)),
-        "gained_ci95": list(wilson(drop.gained, drop.n)),
+        "float_ci95": interval(robust),
+        "fixed_ci95": interval(int(fixed_robust.sum())),
+        "lost_ci95": interval(drop.lost),
+        "gained_ci95": interval(drop.gained),
         "retention": kept / robust if robust else None,
-        "retention_ci95": list(wilson(kept, robust)),
+        "retention_ci95": list(wilson(kept * worth_kept, robust * worth_kept)),
         "informative": INFORMATIVE[0] <= _share(float_robust) <= INFORMATIVE[1],
-        "detectable_drop": detectable_drop(drop.lost, drop.gained, drop.n, CONFIDENCE),
+        "detectable_drop": detectable_drop(*drop.independent, CONFIDENCE),
         "needed_n": _needed(drop, config) if open_question else None,
         "null": None if null is None else _null(null),
         "ties": {"float": pool.ties("float"), "fixed": pool.ties("fixed")},
@@ -129,7 +144,7 @@ def _null(null: PairedDrop) -> dict[str, Any]:
 
 
 def _needed(drop: PairedDrop, config: RobustnessConfig) -> int | None:
-    return needed_n(drop.lost, drop.gained, drop.n, config.tolerance, CONFIDENCE)
+    return needed_n(*drop.independent, config.tolerance, CONFIDENCE)
 
 
 def _members(pool: Pool) -> list[dict[str, Any]]:

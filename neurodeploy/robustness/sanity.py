@@ -1,34 +1,40 @@
 """Sanity lines: signs that an attack was too weak for its result to be believed.
 
-Each line concerns one network. Where two attacks are compared, on the same images, the line fails
-if one is weaker than it must be by more than the slack and beyond sampling noise (one-sided 95 %
-limit); else, of the hundred comparisons behind a model, some would fail by chance.
+Each line concerns one network and compares plain shares of the same images with a slack; noise of
+sampling excuses nothing. A slack that bounds how wrong a robust accuracy may be is never above the
+tolerance of the verdict: what is larger than the tolerance could turn it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurodeploy.robustness.cascade import Member
-from neurodeploy.robustness.config import CONFIDENCE, SIDES, Side
+from neurodeploy.robustness.config import SIDES, Side
 from neurodeploy.robustness.pool import Pool
-from neurodeploy.robustness.statistics import score_limit
 
-#: Slack of every comparison, in points of accuracy.
+#: How much weaker than another attack an attack may be, in points of accuracy.
 SLACK_POINTS = 2.0
 #: Samples counted robust although the attack on them never saw a gradient, in points.
 STUCK_POINTS = 5.0
 #: What a second run, a stronger attack or queries may still find, in points.
 MORE_POINTS = 3.0
-#: What other widths may find beyond the best one, in points: the attack that is asked for this is
-#: short, far from convergence, and on trained networks another width finds up to 5 more.
-WIDTH_POINTS = 8.0
+#: What other widths may find beyond the best one, in points. PGD of 10 steps with three widths on a
+#: digits network, float, 8 and 4 bits, 360 images, 6 seeds: at most 3.6 points at 26 codes, 1.1 at
+#: 52, and 4.7 (at 32) among radii from 13 to 77. So several points are normal for one short attack,
+#: which is why a suite has many. This is no bound on what the suite misses.
+WIDTH_POINTS = 6.5
+#: Of the samples that must break at a large radius, the share that may be left, in percent. Every
+#: attack asked left none on the same networks (see ``large_radius_lines``); this allows one of 200.
+LEFT_PERCENT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +53,23 @@ class SanityLine:
         return asdict(self)
 
 
-def pool_lines(pool: Pool) -> tuple[SanityLine, ...]:
+def pool_lines(pool: Pool, tolerance_points: float) -> tuple[SanityLine, ...]:
     """Return the lines that one pool of an attack can tell by itself; none for noise."""
     if not pool.is_attack:
         return ()
-    lines = [_null_line(pool)] if pool.has_null else []
+    more = min(MORE_POINTS, tolerance_points)
+    lines = [_null_line(pool, more)] if pool.has_null else []
     for side in SIDES:
-        lines += _gradient_lines(pool, side)
+        lines += _gradient_lines(pool, side, min(STUCK_POINTS, tolerance_points))
+        # Not bounded by the tolerance: what one width misses, the others find.
         lines += _width_lines(pool, side)
-        lines.append(_transfer_line(pool, side))
-        lines += _stronger_lines(pool, side)
-        lines += _query_lines(pool, side)
+        lines.append(_transfer_line(pool, side, min(SLACK_POINTS, tolerance_points)))
+        lines += _stronger_lines(pool, side, more)
+        lines += _query_lines(pool, side, more)
     return tuple(lines)
 
 
-def radius_lines(pools: Sequence[Pool]) -> tuple[SanityLine, ...]:
+def radius_lines(pools: Sequence[Pool], tolerance_points: float) -> tuple[SanityLine, ...]:
     """Return the lines "a larger radius is not weaker" for one attack, rising radii.
 
     The line belongs to the larger radius, whose attack is the suspect.
@@ -76,33 +84,56 @@ def radius_lines(pools: Sequence[Pool]) -> tuple[SanityLine, ...]:
                 f"{side}: {_points(before):.1f} % at {small.radius_codes:g} codes, "
                 f"{_points(after):.1f} % at {large.radius_codes:g}"
             )
-            ok = not _weaker(after, before)
+            ok = _excess(after, before) <= min(SLACK_POINTS, tolerance_points)
             lines.append(_line("a larger radius is not weaker", ok, detail, side, large))
     return tuple(lines)
 
 
 def large_radius(norm: str, max_code: int, n_input: int) -> float:
-    """Return the radius in codes within which every image can become the same grey image."""
+    """Return the radius in codes within which every image can become ``grey_image``."""
     half = (max_code + 1) // 2
-    return half if norm == "linf" else half * math.sqrt(n_input)
+    if norm == "linf":
+        return half
+    square = half * half * n_input
+    root = math.sqrt(square)
+    # A root that was rounded down would leave the farthest image outside.
+    return root if Fraction(root) ** 2 >= square else math.nextafter(root, math.inf)
 
 
-def large_radius_lines(pool: Pool) -> tuple[SanityLine, ...]:
+def grey_image(max_code: int, n_input: int) -> NDArray[np.int32]:
+    """Return the image [1, n_input] whose codes all lie in the middle of 0..max_code.
+
+    No code is farther from it than ``(max_code + 1) // 2``, for odd and even ``max_code``.
+    """
+    return np.full((1, n_input), (max_code + 1) // 2, dtype=np.int32)
+
+
+def large_radius_lines(
+    pool: Pool, grey: Mapping[Side, int], tolerance_points: float
+) -> tuple[SanityLine, ...]:
     """Return the lines "a large radius breaks the network".
 
-    At half of the code range every image can become the same grey image. No classifier is right
-    on more than the share of the most frequent class then; an attack that leaves more is too weak.
+    Within ``large_radius`` every image can become the same grey image, on which a network has one
+    decision. So no sample with another label is robust, whatever the network; samples with that
+    label may be. The grey image is no point of the pool: the line asks whether the attack breaks
+    what provably can be broken. On a network trained on the digits and its 8- and 4-bit versions
+    every attack asked (the suite, FGSM, PGD with 5 and 20 steps) left no such sample of 360.
+
+    Parameters
+    ----------
+    grey : mapping of side to int
+        Each network's decision on ``grey_image``; a tie (-1) is wrong for every sample.
     """
     labels = pool.clean.labels
-    limit = 100 * float(np.bincount(labels).max()) / labels.size
     lines = []
     for side in SIDES:
-        accuracy = _points(pool.robust(side))
+        must = pool.clean.right(side) & (labels != grey[side])
+        left, count = int((must & pool.robust(side)).sum()), int(must.sum())
         detail = (
-            f"{side}: {accuracy:.1f} % at {pool.radius_codes:g} codes; "
-            f"at most {limit:.1f} % is possible"
+            f"{side}: {left} of {count} samples are left at {pool.radius_codes:g} codes whose "
+            f"label is not the decision on grey ({grey[side]}); each of them can be broken"
         )
-        ok = accuracy <= limit
+        ok = 100 * left <= min(LEFT_PERCENT, tolerance_points) * count
         lines.append(_line("a large radius breaks the network", ok, detail, side, pool))
     return tuple(lines)
 
@@ -128,7 +159,7 @@ def weak_sides(lines: Iterable[SanityLine]) -> frozenset[Side]:
     return frozenset(line.concerns for line in lines if not line.ok)
 
 
-def _null_line(pool: Pool) -> SanityLine:
+def _null_line(pool: Pool, slack: float) -> SanityLine:
     first, second = pool.null_robust()
     lost, gained = _points(first & ~second), _points(~first & second)
     # Either run may be the lucky one: on average a second run finds half of both.
@@ -136,11 +167,11 @@ def _null_line(pool: Pool) -> SanityLine:
         f"float against float: lost {lost:.1f}, gained {gained:.1f} points by luck, "
         f"so a second run finds about {(lost + gained) / 2:.1f} more"
     )
-    ok = (lost + gained) / 2 <= MORE_POINTS
+    ok = (lost + gained) / 2 <= slack
     return _line("a second run finds little more", ok, detail, "float", pool)
 
 
-def _gradient_lines(pool: Pool, side: Side) -> list[SanityLine]:
+def _gradient_lines(pool: Pool, side: Side, slack: float) -> list[SanityLine]:
     """Return the line about samples counted robust on which no member ever saw a gradient."""
     own = [ran for ran in _own(pool, side).values() if ran.plan.attack.uses_gradient]
     if not own:
@@ -151,7 +182,7 @@ def _gradient_lines(pool: Pool, side: Side) -> list[SanityLine]:
         f"{side}: {_points(stuck):.1f} points counted robust without any gradient; at best "
         f"{100 * share:.1f} % of a member's gradients were zero"
     )
-    ok = _points(stuck) <= STUCK_POINTS
+    ok = _points(stuck) <= slack
     return [_line("gradients are not zero", ok, detail, side, pool)]
 
 
@@ -176,7 +207,7 @@ def _width_lines(pool: Pool, side: Side) -> list[SanityLine]:
     return lines
 
 
-def _stronger_lines(pool: Pool, side: Side) -> list[SanityLine]:
+def _stronger_lines(pool: Pool, side: Side, slack: float) -> list[SanityLine]:
     """Return the line about more steps and restarts: robust accuracies are upper bounds."""
     stronger = [n for n, m in enumerate(pool.members) if m.ran and m.ran.plan.stronger]
     if not stronger:
@@ -188,11 +219,11 @@ def _stronger_lines(pool: Pool, side: Side) -> list[SanityLine]:
         f"{side}: {_points(before):.1f} % before, {_points(pool.robust(side)):.1f} % after more "
         f"steps and restarts: {_points(more):.1f} points less"
     )
-    ok = _points(more) <= MORE_POINTS
+    ok = _points(more) <= slack
     return [_line("a stronger attack finds little more", ok, detail, side, pool)]
 
 
-def _query_lines(pool: Pool, side: Side) -> list[SanityLine]:
+def _query_lines(pool: Pool, side: Side, slack: float) -> list[SanityLine]:
     """Return the line about what queries alone found, gradients having failed: masking."""
     stages = [m.ran.plan.stage for m in pool.members if m.ran and m.ran.plan.attack.uses_gradient]
     if not stages:
@@ -204,7 +235,7 @@ def _query_lines(pool: Pool, side: Side) -> list[SanityLine]:
     before = pool.clean.right(side) & pool.right_on(side, others)
     more = before & ~pool.robust(side)
     detail = f"{side}: {_points(more):.1f} points were broken by queries and by no gradient"
-    ok = _points(more) <= MORE_POINTS
+    ok = _points(more) <= slack
     return [_line("queries find little more than gradients", ok, detail, side, pool)]
 
 
@@ -217,7 +248,7 @@ def _own(pool: Pool, side: Side) -> dict[int, Member]:
     return {n: m.ran for n in pool.numbers(side) if (m := pool.members[n]).ran is not None}
 
 
-def _transfer_line(pool: Pool, side: Side) -> SanityLine:
+def _transfer_line(pool: Pool, side: Side, slack: float) -> SanityLine:
     other: Side = "fixed" if side == "float" else "float"
     clean = pool.clean.right(side)
     white = clean & pool.right_on(side, pool.numbers(side))
@@ -226,7 +257,7 @@ def _transfer_line(pool: Pool, side: Side) -> SanityLine:
         f"{side}: {_points(white):.1f} % on its own adversaries, "
         f"{_points(transfer):.1f} % on those of {other}"
     )
-    ok = not _weaker(white, transfer)
+    ok = _excess(white, transfer) <= slack
     return _line("the white box is not weaker than transfer", ok, detail, side, pool)
 
 
@@ -234,12 +265,11 @@ def _line(line: str, ok: bool, detail: str, side: Side, pool: Pool) -> SanityLin
     return SanityLine(line, bool(ok), detail, side, pool.perturbation, pool.radius_codes)
 
 
-def _weaker(attack: Any, reference: Any) -> bool:
-    """Whether ``attack`` leaves more samples right than ``reference``, beyond slack and noise."""
-    more, fewer = int((attack & ~reference).sum()), int((~attack & reference).sum())
-    limit = score_limit(more, fewer, attack.size, CONFIDENCE, upper=False)
-    return 100 * limit > SLACK_POINTS
+def _excess(attack: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float:
+    """Return how many points more ``attack`` leaves right than ``reference``."""
+    return 100 * (int(attack.sum()) - int(reference.sum())) / attack.size
 
 
-def _points(mask: Any) -> float:
-    return 100 * float(np.mean(mask))
+def _points(mask: NDArray[np.bool_]) -> float:
+    # Counts first: a share of exactly the slack must not round above it.
+    return 100 * int(mask.sum()) / mask.size

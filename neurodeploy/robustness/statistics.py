@@ -11,6 +11,9 @@ upper limit holds in 93 % of cases at 3 % lost and 1 % gained (n = 360), in 76 %
 (exact sums over all outcomes). So each limit is the wider of the bootstrap's and of the score
 interval for paired proportions (Tango, Statistics in Medicine 17, 1998); together they hold in at
 least 95 % in all cases computed.
+
+Where samples repeat, the bootstrap draws a sample with all its copies, and the score limits and
+Wilson intervals take as many images as the copies are worth together (``sample_clusters.py``).
 """
 
 from __future__ import annotations
@@ -25,15 +28,16 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from neurodeploy.errors import InputError
+from neurodeploy.robustness.sample_clusters import Clusters, cluster_replicates, effective_share
 
 #: Beyond this many images the answer of ``needed_n`` is "no practical number".
 NEEDED_N_MAX = 100_000
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Return the two-sided Wilson score interval of a share, as fractions.
 
-    (0, 1) for ``n`` = 0: nothing is known.
+    (0, 1) for ``n`` = 0: nothing is known. Counts may be fractional: repeated samples weigh less.
     """
     if not 0 <= successes <= n:
         raise InputError(f"Wilson interval: {successes} successes among {n}")
@@ -107,13 +111,13 @@ class PairedDrop:
     def lower(self, confidence: float) -> float:
         """Return the one-sided lower limit at ``confidence``; the wider of the two methods."""
         percentile = np.quantile(self.replicates, 1 - confidence, method="lower")
-        score = score_limit(*self._independent, confidence, upper=False)
+        score = score_limit(*self.independent, confidence, upper=False)
         return min(float(percentile), score)
 
     def upper(self, confidence: float) -> float:
         """Return the one-sided upper limit at ``confidence``; the wider of the two methods."""
         percentile = np.quantile(self.replicates, confidence, method="higher")
-        score = score_limit(*self._independent, confidence, upper=True)
+        score = score_limit(*self.independent, confidence, upper=True)
         return max(float(percentile), score)
 
     def interval(self, confidence: float) -> tuple[float, float]:
@@ -128,11 +132,11 @@ class PairedDrop:
         """
         below = int((self.replicates <= tolerance).sum())
         percentile = (1 + below) / (1 + self.replicates.size)
-        score = 1 - NormalDist().cdf(score_z(*self._independent, tolerance))
+        score = 1 - NormalDist().cdf(score_z(*self.independent, tolerance))
         return max(percentile, score)
 
     @property
-    def _independent(self) -> tuple[float, float, float]:
+    def independent(self) -> tuple[float, float, float]:
         """Lost, gained and all, as many as independent images would give."""
         return (
             self.lost * self.effective,
@@ -142,9 +146,19 @@ class PairedDrop:
 
 
 def paired_drop(
-    first_right: NDArray[np.bool_], second_right: NDArray[np.bool_], replicates: int, seed: int
+    first_right: NDArray[np.bool_],
+    second_right: NDArray[np.bool_],
+    replicates: int,
+    seed: int,
+    clusters: Clusters | None = None,
 ) -> PairedDrop:
     """Compare two networks on the same images, [n] each, with a bootstrap over images.
+
+    Parameters
+    ----------
+    clusters : int64 [n] or None
+        Images with one number are copies and are drawn together (``sample_clusters``); None, or
+        numbers that are all different: each image is its own.
 
     Raises
     ------
@@ -157,6 +171,13 @@ def paired_drop(
     n = int(first.size)
     lost, gained = int((first & ~second).sum()), int((~first & second).sum())
     rng = np.random.default_rng(seed)
+    if clusters is not None:
+        if clusters.shape != first.shape:
+            raise InputError(f"paired drop: {clusters.size} cluster numbers for {n} images")
+        if np.unique(clusters).size < n:
+            change = first.astype(np.int64) - second
+            drawn = cluster_replicates(change, clusters, replicates, rng)
+            return PairedDrop(lost, gained, n, drawn, effective_share(change, clusters))
     counts = rng.multinomial(n, np.array([lost, gained, n - lost - gained]) / n, size=replicates)
     return PairedDrop(lost, gained, n, (counts[:, 0] - counts[:, 1]) / n)
 
@@ -173,7 +194,7 @@ def holm(p_values: Sequence[float], alpha: float = 0.05) -> tuple[bool, ...]:
 
 
 def detectable_drop(
-    lost: int, gained: int, n: float, confidence: float = 0.95, power: float = 0.8
+    lost: float, gained: float, n: float, confidence: float = 0.95, power: float = 0.8
 ) -> float:
     """Return the smallest true drop that a test of "no drop" would find with ``power``, a fraction.
 
@@ -195,9 +216,9 @@ def detectable_drop(
 
 
 def needed_n(
-    lost: int, gained: int, n: int, tolerance: float, confidence: float = 0.95
+    lost: float, gained: float, n: float, tolerance: float, confidence: float = 0.95
 ) -> int | None:
-    """Return how many images would decide, if the shares lost and gained stayed as they are.
+    """Return how many different images would decide, if the shares lost and gained stayed.
 
     With that many images the chance to decide is about one half, so take more. None if no
     practical number does (the drop equals the tolerance).
@@ -212,12 +233,12 @@ def needed_n(
             return score_limit(a, b, count, confidence, upper=True) <= tolerance
         return score_limit(a, b, count, confidence, upper=False) > tolerance
 
-    high = n + 1
+    high = math.floor(n) + 1
     while not decides(high):
         high *= 2
         if high > NEEDED_N_MAX:
             return None
-    low = max(n, high // 2)
+    low = max(math.floor(n), high // 2)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if decides(middle) else (middle, high)

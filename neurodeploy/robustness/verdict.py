@@ -91,8 +91,30 @@ def overall(
         return "survives", (
             f"Robustness survives: at all {informative} informative of {len(rows)} strengths the "
             f"drop is at most {tolerance} (one-sided 95 %). Largest: {_numbers(worst)}."
+            + (f" But {churn}." if (churn := churn_text(rows, tolerance_points)) else "")
         )
     return "undecided", _undecided_text(by["undecided"], informative, tolerance)
+
+
+def churn_text(rows: Sequence[Mapping[str, Any]], tolerance_points: float) -> str:
+    """Return what a small drop hides: strengths that survive, yet lose more than the tolerance.
+
+    Empty where there is none. There as many images were gained: the networks differ on many images,
+    although neither is more robust.
+    """
+    found = [
+        row for row in rows if row["verdict"] == "survives" and 100 * row["lost"] > tolerance_points
+    ]
+    if not found:
+        return ""
+    worst = max(found, key=lambda row: float(row["lost"] + row["gained"]))
+    changed = 100 * (worst["lost"] + worst["gained"])
+    return (
+        f"at {len(found)} of the strengths that survive more than {tolerance_points:g} points of "
+        f"images are lost, and gained elsewhere: {changed:.1f} points of images changed sides "
+        f"({worst['perturbation']} at {worst['radius_codes']:g} codes: lost "
+        f"{100 * worst['lost']:.1f}, gained {100 * worst['gained']:.1f})"
+    )
 
 
 def _undecided_text(

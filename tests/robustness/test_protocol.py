@@ -292,7 +292,7 @@ def test_the_large_radius_speaks_about_every_radius_of_its_attack(monkeypatch):
     first, second, codes, labels = two_networks(n=30)
     asked = []
 
-    def fail(pool):
+    def fail(pool, grey, tolerance_points):
         asked.append((pool.perturbation, pool.radius_codes, pool.null_rows.sample.size))
         return (SanityLine("too large", False, "-", "fixed", pool.perturbation, 8),)
 

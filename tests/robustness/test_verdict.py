@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from neurodeploy.robustness.config import RobustnessConfig, ThreatModel
+from neurodeploy.robustness.result import RobustnessResult
 from neurodeploy.robustness.statistics import PairedDrop
-from neurodeploy.robustness.verdict import Strength, judge, overall
+from neurodeploy.robustness.verdict import Strength, churn_text, judge, overall
 
 FLOAT, FIXED, BOTH = frozenset({"float"}), frozenset({"fixed"}), frozenset({"float", "fixed"})
 
@@ -124,3 +128,29 @@ def test_noise_alone_never_survives():
     assert verdict == "undecided"
     assert "noise alone" in text
     assert overall([*gone, row("survives", norm="linf")], 2.0)[0] == "survives"
+
+
+def test_survival_tells_of_images_that_changed_sides():
+    """Lost above the tolerance, although the drop is not: said in the text, with numbers."""
+    still = {**row("survives"), "lost": 0.02, "gained": 0.0}
+    busy = {**row("survives", radius=13), "lost": 0.075, "gained": 0.07}
+    assert churn_text([still, row("lost"), row("undecided")], 2.0) == ""
+    assert "changed sides" not in overall([still], 2.0)[1]
+    text = churn_text([still, row("survives"), busy], 2.0)
+    assert text.startswith("at 2 of the strengths that survive more than 2 points of images are")
+    assert "14.5 points of images changed sides (pgd20 at 13 codes: lost 7.5, gained 7.0)" in text
+    verdict, whole = overall([still, busy], 2.0)
+    assert verdict == "survives"
+    assert "But at 1 of the strengths" in whole
+    assert churn_text([busy], 8.0) == ""
+
+
+def test_the_finding_says_it_even_where_the_model_is_undecided():
+    rows = [{**row("survives"), "informative": False}, {**row("undecided"), "informative": False}]
+    result = RobustnessResult(
+        "undecided", "-", {}, tuple(rows), (), RobustnessConfig(), ThreatModel((26,), 255), None
+    )
+    (found,) = [f for f in result.findings() if "changed sides" in f.what]
+    assert found.severity == "warning"
+    wide = dataclasses.replace(result, config=RobustnessConfig(tolerance_points=5.0))
+    assert len(wide.findings()) == len(result.findings()) - 1
