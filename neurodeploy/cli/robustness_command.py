@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def robustness_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, help="folder for the results")
     parser.add_argument("--profile", help="chip, where the model is a NIR file")
     parser.add_argument("--calibration", help="data for the ranges of that quantisation")
-    parser.add_argument("--config", help="SWEEP.toml: tables [robustness] and [curves]")
+    parser.add_argument(
+        "--config", help="SWEEP.toml: tables [robustness], [curves], [certificates], [smoothing]"
+    )
     parser.add_argument(
         "--no-curves", action="store_true", help="attacks alone: no proofs, layers, energy, faults"
     )
@@ -75,13 +78,18 @@ def robustness(arguments: argparse.Namespace) -> int:
             threads=arguments.threads,
             progress=report,
         )
+        curves = None
         if not (arguments.no_curves or arguments.quick):
-            add_curves(model, result, sweep.curves, out, arguments.threads, report)
+            curves = add_curves(model, result, sweep, out, arguments.threads, report)
     for finding in document["findings"]:
         if finding["severity"] != "info":
             console.note(f"{finding['severity']}: {finding['where']}: {finding['what']}")
     console.document(document)
     print_robustness(console, result)
+    if curves is not None:
+        print_certificates(console, curves)
+    elif sweep.smoothing.asked:
+        console.note("smoothing: left out, as all proofs are with --quick and --no-curves")
     written = sorted(path.name for path in out.iterdir() if path.is_file())
     console.say(f"{out}: {', '.join(written)}")
     console.next_step(
@@ -113,3 +121,23 @@ def print_robustness(console: Console, result: Any) -> None:
     for line in result.sanity:
         if not line["ok"]:
             console.say(f"  attack too weak? {line['line']}: {line['detail']}")
+
+
+def print_certificates(console: Console, curves: Mapping[str, Any]) -> None:
+    """Print what was proven beside the attacks, each under the name of what it is about."""
+    from neurodeploy.report.proofs import deviation_sentence, gain_rows, smoothing_facts
+
+    if (deviation := curves["deviation"]) is not None:
+        console.say(f"\nquantisation: {deviation_sentence(deviation)}")
+    if (stability := curves["stability"]) is not None:
+        console.say("\ngain of each layer, no proof of robustness:")
+        console.table(("layer", "from", "gain", "value is"), gain_rows(stability))
+        console.say(f"  warning: {stability['warning']}")
+    if (smoothing := curves["smoothing"]) is not None:
+        console.say("\nsmoothed classifier, another one than the deployed network:")
+        for term, text in smoothing_facts(smoothing):
+            console.say(f"  {term}: {text}")
+        console.table(
+            ("l2 radius", "right and certified"),
+            ((f"{e['radius_codes']:g}", percent(e["accuracy"])) for e in smoothing["certified"]),
+        )

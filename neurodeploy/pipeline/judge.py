@@ -10,7 +10,8 @@ from typing import Any
 from neurodeploy import hardware_profiles
 from neurodeploy.files import file_hash, write_json, write_text
 from neurodeploy.network import Samples, network_hash
-from neurodeploy.pipeline.curves import CurvesConfig, measure_curves
+from neurodeploy.pipeline.certificates import measure_certificates
+from neurodeploy.pipeline.curves import measure_curves
 from neurodeploy.pipeline.data_checks import (
     chance_findings,
     check_test_data,
@@ -20,6 +21,7 @@ from neurodeploy.pipeline.deploy import QUICK_SAMPLES, make_folder
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.results import versions
 from neurodeploy.pipeline.settings import StageProgress, quick_robustness
+from neurodeploy.pipeline.sweep_file import Sweep
 from neurodeploy.report.curves_page import robustness_csv, write_curves
 from neurodeploy.robustness import (
     RobustnessConfig,
@@ -99,7 +101,7 @@ def judge_robustness(
 def add_curves(
     model: Model,
     result: RobustnessResult,
-    config: CurvesConfig,
+    sweep: Sweep,
     folder: Path,
     threads: int | None = None,
     progress: StageProgress | None = None,
@@ -108,16 +110,16 @@ def add_curves(
 
     ``folder`` holds the ``robustness.json`` of the same evaluation.
     """
-    net = model.require_fixed()
+    network, net = model.require_network(), model.require_fixed()
+    profile = hardware_profiles.parse(net.profile)
     curves = measure_curves(
-        model.require_network(),
-        net,
-        result,
-        hardware_profiles.parse(net.profile),
-        config,
-        threads=threads,
-        progress=progress,
+        network, net, result, profile, sweep.curves, threads=threads, progress=progress
     )
+    proofs = measure_certificates(
+        network, net, result, profile, sweep.certificates, sweep.smoothing,
+        threads=threads, progress=progress,
+    )  # fmt: skip
+    curves = {**curves, **proofs}
     write_json(folder / "curves.json", curves)
     robustness = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
     write_curves(robustness, curves, folder / "robustness.html")

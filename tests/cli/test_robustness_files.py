@@ -8,7 +8,16 @@ import pytest
 from small_models import write_data, write_model
 
 from neurodeploy.cli import main
+from neurodeploy.network import load_samples
+from neurodeploy.pipeline import certificates
+from neurodeploy.pipeline.model import load_model
 from neurodeploy.robustness import load_evidence
+from neurodeploy.robustness.certificates import (
+    SmoothingConfig,
+    certify_deviation,
+    smooth,
+    stability_gains,
+)
 
 SWEEP = """
 [robustness]
@@ -22,6 +31,12 @@ seed = 5
 certified_radii_codes = [1, 3]
 fault_seeds = 2
 faults = ["weight bit flips", "stuck at 1"]
+
+[smoothing]
+sigma_codes = 12
+n = 200
+radii_codes = [4, 7.5, 24]
+samples = 30
 """
 
 
@@ -84,6 +99,85 @@ def test_curves_hold_what_was_asked_for(files):
     assert "weight bit flips" in html
 
 
+def test_proofs_are_those_of_the_library(files):
+    folder, net, data, _ = files
+    curves = json.loads((folder / "out" / "curves.json").read_text())
+    model, samples = load_model(net), load_samples(data)
+    fixed = model.require_fixed()
+    codes = samples.codes(fixed.encoder, fixed.n_input)
+    proven = certify_deviation(model.require_network(), fixed, codes).as_dict()
+    found = curves["deviation"]
+    assert [found[k] for k in ("n", "equal", "different", "undecided")] == [
+        proven[k] for k in ("n", "equal", "different", "open")
+    ]
+    assert found["n"] == 50
+    assert curves["stability"] == stability_gains(fixed).as_dict()
+    config = SmoothingConfig(12.0, n=200, seed=5)
+    smoothed = smooth(fixed, codes[:30], samples.labels[:30], config)
+    found = curves["smoothing"]
+    assert found["radius_codes"] == smoothed.radius_codes.tolist()
+    assert found["accuracy"] == smoothed.right.mean()
+    assert [(e["radius_codes"], e["accuracy"]) for e in found["certified"]] == [
+        (r, smoothed.certified_accuracy(r)) for r in (0, 4, 7.5, 24)
+    ]
+
+
+def test_proofs_are_printed_under_their_own_names(files, capsys):
+    folder, net, data, sweep = files
+    capsys.readouterr()
+    main(["robustness", str(net), "--data", str(data), "--config", str(sweep),
+          "--out", str(folder / "printed")])  # fmt: skip
+    streams = capsys.readouterr()
+    curves = json.loads((folder / "printed" / "curves.json").read_text())
+    said, found = streams.out, curves["deviation"]
+    assert f"Of 50 decisions of the deployed integers, {found['equal']} are proven equal" in said
+    assert curves["stability"]["warning"] in said
+    smoothed = said[said.index("smoothed classifier, another one than the deployed network") :]
+    assert "sigma 12 codes" in smoothed
+    assert f"abstains on {curves['smoothing']['abstained']}" in smoothed
+    assert "300 passes" in smoothed
+    for stage in ("deviation", "smoothing"):
+        assert f"{stage} ..." in streams.err
+
+
+def test_proofs_can_be_left_out_and_smoothing_is_only_made_when_asked(files, tmp_path, capsys):
+    _, net, data, _ = files
+    sweep = tmp_path / "s.toml"
+    plain = SWEEP[: SWEEP.index("[smoothing]")]
+    sweep.write_text(plain + "[certificates]\ndeviation = false\nstability = false\n")
+    capsys.readouterr()
+    main(["robustness", str(net), "--data", str(data), "--config", str(sweep),
+          "--out", str(tmp_path / "out")])  # fmt: skip
+    curves = json.loads((tmp_path / "out" / "curves.json").read_text())
+    assert [curves[k] for k in ("deviation", "stability", "smoothing")] == [None] * 3
+    html = (tmp_path / "out" / "robustness.html").read_text()
+    assert "proven equal" not in html
+    assert "moothed" not in html.split("</style>")[1].split("<script")[0]
+    assert "smoothed" not in capsys.readouterr().out
+
+
+def test_smoothing_that_is_left_out_is_told(files, capsys, tmp_path):
+    _, net, data, sweep = files
+    main(["robustness", str(net), "--data", str(data), "--config", str(sweep), "--no-curves",
+          "--out", str(tmp_path / "out")])  # fmt: skip
+    assert "smoothing: left out" in capsys.readouterr().err
+
+
+def test_an_interrupt_while_smoothing_exits_130_and_leaves_no_page(
+    files, capsys, tmp_path, monkeypatch
+):
+    _, net, data, sweep = files
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(certificates, "smooth", interrupted)
+    out = tmp_path / "out"
+    assert main(["robustness", str(net), "--data", str(data), "--config", str(sweep),
+                 "--out", str(out)]) == 130  # fmt: skip
+    assert not {"curves.json", "robustness.html"} & {p.name for p in out.iterdir()}
+
+
 def test_an_older_page_does_not_stay_beside_new_numbers(files, capsys):
     folder, net, data, sweep = files
     capsys.readouterr()
@@ -105,6 +199,21 @@ def test_an_older_page_does_not_stay_beside_new_numbers(files, capsys):
         ("[curves]\nfaults = ['rust']", "do not exist"),
         ("[curves]\ncertified_radii_codes = [0]", "from 1 on"),
         ("curves = 3", "is a table"),
+        ("[certificate]\ndeviation = true", "certificate is unknown; known: robustness, curves, "),
+        ("[certificates]\ndeviations = true", "known: certificates.deviation"),
+        ("[certificates]\nstability = 1", "needs bool"),
+        ("[smoothing]\nn = 500", "sigma_codes is missing"),
+        ("[smoothing]", "sigma_codes is missing"),
+        ("[smoothing]\nsigma = 26", "known: smoothing.sigma_codes"),
+        ("[smoothing]\nsigma_codes = -1", "must be positive"),
+        ("[smoothing]\nsigma_codes = 'wide'", "needs float"),
+        ("[smoothing]\nsigma_codes = inf", "finite"),
+        ("[smoothing]\nsigma_codes = 9\nn = 9", "certify nothing"),
+        ("[smoothing]\nsigma_codes = 9\nalpha = 0.5", "between 0 and 1/2"),
+        ("[smoothing]\nsigma_codes = 9\nradii_codes = [8, 4]", "positive and rising"),
+        ("[smoothing]\nsigma_codes = 9\nradii_codes = [nan]", "positive and rising"),
+        ("[smoothing]\nsigma_codes = 9\nsamples = 0", "at least 1"),
+        ("[robustness]\nseed = -3\n[smoothing]\nsigma_codes = 9", "seed -3"),
         ("[robustness\n", "cannot be read as TOML"),
     ],
 )
@@ -118,6 +227,8 @@ def test_a_wrong_sweep_file_is_one_line(files, capsys, tmp_path, text, message):
                  "--out", str(out)]) == 2  # fmt: skip
     error = capsys.readouterr().err
     assert error.startswith("error:")
+    assert error.count("error:") == 1
+    assert str(sweep) in error or "seed" in error
     assert message in error
     assert not out.exists()
 
