@@ -38,7 +38,10 @@ def write_model(path, seed=0, metadata=True):
 
 
 def write_data(path, seed, n=40, model=None):
-    """Random images; labels are what the float model says, so that accuracy means something."""
+    """Random images; labels are what the float model says, so that accuracy means something.
+
+    Classes that it never says are the labels of the first images: every class has a sample.
+    """
     images = np.random.default_rng(seed).random((n, N_IN))
     labels = np.zeros(n, dtype=np.int64)
     if model is not None:
@@ -46,5 +49,7 @@ def write_data(path, seed, n=40, model=None):
 
         scores = nd.run(nd.read(model), images=images).scores()
         labels = scores.argmax(axis=1)
+        silent = np.setdiff1d(np.arange(scores.shape[1]), labels)[:n]
+        labels[: silent.size] = silent
     save_samples(path, Samples(images, labels))
     return path

@@ -20,6 +20,9 @@ def add_evidence_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-overlap", action="store_true", help="tuning saw test data: mark it"
     )
+    parser.add_argument(
+        "--allow-empty-classes", action="store_true", help="classes without test data: mark it"
+    )
 
 
 def robustness_settings(arguments: argparse.Namespace, max_code: int) -> Any:
@@ -36,6 +39,8 @@ def sweep_settings(arguments: argparse.Namespace, max_code: int, config: str | N
         max_code,
         radii_codes=arguments.radii,
         tolerance_points=arguments.tolerance,
+        # A file may allow it, too.
+        allow_empty_classes=arguments.allow_empty_classes or None,
         seed=arguments.seed if arguments.seed_given else None,
     )
 

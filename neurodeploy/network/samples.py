@@ -52,6 +52,18 @@ class Samples:
         """Return the first ``n`` samples (all if there are fewer)."""
         return Samples(self.images[:n], self.labels[:n])
 
+    def from_every_class(self, n: int) -> Samples:
+        """Return ``n`` samples (all if there are fewer), classes as even as can be, in their order.
+
+        The first of each class come first, then the second of each, and so on.
+        """
+        turn = np.zeros(self.labels.size, dtype=np.int64)
+        for label in np.unique(self.labels):
+            own = self.labels == label
+            turn[own] = np.arange(own.sum())
+        chosen = np.sort(np.argsort(turn, kind="stable")[:n])
+        return Samples(self.images[chosen], self.labels[chosen])
+
     def out_of_range(self, encoder: ConstantEncoder) -> tuple[Finding, ...]:
         """Return a warning that counts the values which encoding clips; none if it clips none."""
         # Rounding to a code may leave the range by half a step; that is no clipping.

@@ -12,16 +12,22 @@ from neurodeploy.files import sample_hashes
 from neurodeploy.findings import Finding
 from neurodeploy.network import Network, Samples
 from neurodeploy.robustness import RobustnessConfig, RobustnessResult
+from neurodeploy.robustness.label_checks import check_labels
 
 #: A float accuracy below this many times chance is no evidence about anything.
 _CHANCE = 1.5
 
 
 def check_test_data(test: Samples, network: Network, config: RobustnessConfig) -> None:
-    """Raise before anything runs or is written if labels or radii cannot fit the network."""
-    misfit = test.misfit_labels(network.population(network.readout.population).size)
+    """Raise before anything runs or is written if labels or radii cannot fit the network.
+
+    Also if a class has no sample and the evaluation does not allow it.
+    """
+    classes = network.population(network.readout.population).size
+    misfit = test.misfit_labels(classes)
     if misfit:
         raise ShapeError(f"{misfit} of {network.readout.population!r}")
+    check_labels(test.labels, classes, allow_empty=config.allow_empty_classes)
     widest, highest = max(config.radii_codes), network.encoder.max_code
     reach = highest * (1.0 if config.norm == "linf" else math.sqrt(network.n_input))
     if widest > reach:

@@ -65,7 +65,7 @@ def demo(
             title="Three networks on scikit-learn's handwritten digits",
             command=command,
             data_name="scikit-learn digits (1797 images, 8 x 8), 60/20/20 stratified",
-            test=test.first(QUICK_SAMPLES) if quick_run else test,
+            test=test.from_every_class(QUICK_SAMPLES) if quick_run else test,
             calibration=calibration,
             n_train=len(calibration),
             quick=quick_run,
@@ -91,7 +91,7 @@ def _deploy(
 
     return deploy_model(
         model,
-        test.first(QUICK_SAMPLES) if quick_run else test,
+        test.from_every_class(QUICK_SAMPLES) if quick_run else test,
         load_samples(trained.data["train"]),
         settings,
         folder,

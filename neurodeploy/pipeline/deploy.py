@@ -82,7 +82,7 @@ def deploy(
         Fewer samples and radii; the results are marked.
     """
     if quick_run:
-        settings, test = quick(settings), test.first(QUICK_SAMPLES)
+        settings, test = quick(settings), test.from_every_class(QUICK_SAMPLES)
     with filled_folder(out) as folder:
         deployment = deploy_model(model, test, calibration, settings, folder, progress=progress)
         report = write_results(

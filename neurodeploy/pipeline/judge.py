@@ -52,7 +52,7 @@ def judge_robustness(
         If the network was tuned on one of the test samples.
     """
     if quick_run:
-        config, test = quick_robustness(config), test.first(QUICK_SAMPLES)
+        config, test = quick_robustness(config), test.from_every_class(QUICK_SAMPLES)
     network, net = model.require_network(), model.require_fixed()
     if config.image_shape is None and len(net.input_shape) == 3:
         c, h, w = net.input_shape

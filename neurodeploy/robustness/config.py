@@ -54,7 +54,7 @@ class RobustnessConfig:
     null_seed: int | None = None
     tolerance_points: float = 2.0
     bootstrap: int = 10_000
-    allow_empty_classes: bool = True
+    allow_empty_classes: bool = False
 
     def __post_init__(self) -> None:
         """Check what can be checked without data."""

@@ -37,6 +37,9 @@ def check_labels(
     what = f"no sample of {empty.size} of {classes} classes ({named})"
     remedy = "add some; without them the result says nothing about these classes"
     if not allow_empty:
-        raise InputError(f"evaluation data: {what}; {remedy}")
+        raise InputError(
+            f"evaluation data: {what}; {remedy}, or pass --allow-empty-classes, which marks the "
+            "result"
+        )
     numbers = {"empty": int(empty.size), "classes": classes}
     return (Finding("warning", "evaluation data", what, remedy, numbers),)

@@ -202,7 +202,7 @@ def test_an_accuracy_near_chance_is_the_first_finding(files, tmp_path, monkeypat
     outcome = nd.deploy(nd.read(files["model"]), wrong, out=tmp_path, quick=True)
     finding = outcome.deployments[0].facts["findings"][0]
     assert finding["where"] == "test data"
-    assert "0.0% of the test samples" in finding["what"]
+    assert "2.5% of the test samples" in finding["what"]
     assert "25.0%" in finding["what"]
 
 

@@ -136,7 +136,9 @@ def test_gradients_have_a_width(data):
 def test_evaluation_of_spiking_networks_and_its_replay(data, tmp_path):
     codes, labels = data
     float_net, fixed_net = networks()
-    config = RobustnessConfig(("gaussian", "fgsm", "pgd5"), (4, 12), bootstrap=1000, seed=1)
+    config = RobustnessConfig(
+        ("gaussian", "fgsm", "pgd5"), (4, 12), bootstrap=1000, seed=1, allow_empty_classes=True
+    )
     threads = torch.get_num_threads()
     result = evaluate(float_net, fixed_net, codes, labels, config)
     assert torch.get_num_threads() == threads
@@ -153,7 +155,9 @@ def test_evaluation_of_spiking_networks_and_its_replay(data, tmp_path):
 def test_replay_notices_a_changed_network_even_where_it_decides_alike(data, tmp_path):
     codes, labels = data
     float_net, fixed_net = networks()
-    config = RobustnessConfig(("gaussian",), (4,), noise_draws=1, bootstrap=1000)
+    config = RobustnessConfig(
+        ("gaussian",), (4,), noise_draws=1, bootstrap=1000, allow_empty_classes=True
+    )
     result = evaluate(float_net, fixed_net, codes, labels, config)
     path = tmp_path / "evidence.npz"
     save_evidence(path, result.evidence)
