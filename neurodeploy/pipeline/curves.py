@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neurodeploy.cost import estimate
 from neurodeploy.errors import InputError
 from neurodeploy.hardware_profiles import Profile
-from neurodeploy.network import FixedPointNetwork, Network
+from neurodeploy.network import FixedPointNetwork, Network, decide
 from neurodeploy.pipeline.running_cost import breaking_points, fixed_activity
 from neurodeploy.pipeline.settings import StageProgress
 from neurodeploy.robustness import RobustnessResult
@@ -87,7 +87,8 @@ def measure_curves(
 ) -> dict[str, Any]:
     """Measure everything on the samples of ``result``; return JSON types.
 
-    ``certified``: shares proven by intervals alone and refined. ``agreement`` and ``energy``: on
+    ``certified``: shares proven by intervals alone and refined. ``agreement`` (share of equal
+    spikes per population that fires, and of equal decisions) and ``energy``: on
     the clean samples (radius 0) and, per radius, on one point per sample, which breaks the
     integers where any does. ``faults``: both networks under the same draws.
     """
@@ -148,7 +149,10 @@ def _certified(
 def _agreement(
     network: Network, net: FixedPointNetwork, points: NDArray[np.int32]
 ) -> dict[str, Any]:
-    """Return the share of equal spikes of every population that fires, and of equal decisions."""
+    """Return the share of equal spikes of every population that fires, and of equal decisions.
+
+    Two ties are equal decisions.
+    """
     a = run_float(network, points, record=("spikes",))
     b = run_fixed(net, points, record=("spikes",))
     shares = {
@@ -156,7 +160,8 @@ def _agreement(
         for p in net.populations
         if p.kind != "readout" and (key := f"{p.name}/spikes") in a.records and key in b.records
     }
-    return {"populations": shares}
+    equal = decide(a.scores()) == decide(b.scores())
+    return {"populations": shares, "decisions": float(equal.mean())}
 
 
 def _fault(

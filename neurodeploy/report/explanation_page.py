@@ -39,7 +39,7 @@ from neurodeploy.report.svg import (
 
 #: Roundings as readers know them.
 ROUNDINGS = {
-    "input": "its own population's spikes, which differ already",
+    "input": "spikes of its own loop, which differ already",
     "delay": "feedback that the chip slows",
     "weights": "weights",
     "start": "start value",
@@ -81,31 +81,29 @@ def sentence(document: Document) -> str:
     """Return the answer in words."""
     a, b = (_class(document[f"decision_{side}"]) for side in ("float", "fixed"))
     culprit = document.get("culprit")
+    label = document.get("label")
+    truth = "" if label is None else f" (the label is {label})"
     if not document["flipped"]:
-        start = f"Both networks decide {a}."
+        start = f"Both networks decide {a}{truth}: nothing turned."
         if culprit is None:
             return f"{start} Every spike of the integers is that of the float network."
         return (
             f"{start} The first spike that differs is of {_where(culprit)}: it {_fires(culprit)}. "
             f"{_how(culprit)}"
         )
-    start = f"The float network decides {a}, the integers {b}."
+    start = f"The float network decides {a}, the integers {b}{truth}."
     if culprit is None:
         return start
     if document["kind"] == "readout":
         return (
             f"{start} No spike is to blame: with all spikes as in float the integers still decide "
-            f"otherwise. The read-out's own sums do it, most of all class {culprit['neuron']}. "
-            f"{_how(culprit)}"
+            f"otherwise. The read-out's own sums do it, most of all class {culprit['neuron']}, "
+            f"read by {_reading(document)}. {_how(culprit, 'score')} {_enough(culprit, 'classes')}"
         )
-    if culprit["alone"]:
-        enough = "Setting this neuron right brings the decision back."
-    else:
-        enough = (
-            f"The decision comes back once {culprit['together']} neurons of "
-            f"{culprit['population']} are set right, those that part first."
-        )
-    return f"{start} It turns at {_where(culprit)}: it {_fires(culprit)}. {_how(culprit)} {enough}"
+    return (
+        f"{start} It turns at {_where(culprit)}: it {_fires(culprit)}. {_how(culprit)} "
+        f"{_enough(culprit, 'neurons')}"
+    )
 
 
 def _attack(document: Document) -> str:
@@ -130,12 +128,47 @@ def _fires(culprit: Document) -> str:
     return side.get(culprit["fires_in"], "fires in integers and not in float")
 
 
-def _how(culprit: Document) -> str:
+def _enough(culprit: Document, many: str) -> str:
+    if culprit["alone"]:
+        one = "neuron" if many == "neurons" else "class"
+        return f"Setting this {one} right brings the decision back."
+    if many == "classes":
+        return (
+            f"The decision comes back once {culprit['together']} classes are set right, those that "
+            "moved most."
+        )
+    return (
+        f"The decision comes back once {culprit['together']} neurons of {culprit['population']} "
+        "are set right, those that part first."
+    )
+
+
+def _reading(document: Document) -> str:
+    """Say what the read-out takes, counting steps from 1."""
+    readout, culprit = document["readout"], document["culprit"]
+    steps = len(culprit["trace"]["membrane_float"])
+    start, stop = readout.get("window") or (0, steps)
+    step, kind = culprit["step"] + 1, readout["kind"]
+    if kind == "last_v":
+        return f"its membrane after step {step}"
+    within = "" if (start, stop) == (0, steps) else f" in steps {start + 1} to {stop}"
+    if kind == "max_v":
+        if step == culprit["step_float"] + 1:
+            return f"its highest membrane{within}, at step {step}"
+        return (
+            f"its highest membrane{within}, at step {culprit['step_float'] + 1} in float and "
+            f"{step} in integers"
+        )
+    name = "mean membrane" if kind == "mean_v" else "sum"
+    return f"its {name}{within}, most at step {step}"
+
+
+def _how(culprit: Document, what: str = "margin") -> str:
     rung = culprit["rounding"]
     moved = culprit["contributions"][rung]
     total = culprit["margin_fixed"] - culprit["margin_float"]
     return (
-        f"Its margin goes from {culprit['margin_float']:.4g} to {culprit['margin_fixed']:.4g} "
+        f"Its {what} goes from {culprit['margin_float']:.4g} to {culprit['margin_fixed']:.4g} "
         f"({total:+.4g} membrane units); the largest part, {moved:+.4g}, is from: "
         f"{ROUNDINGS[rung]}."
     )
@@ -147,15 +180,22 @@ def _neuron_blocks(document: Document) -> tuple[Block, ...]:
     membranes = (_floats(trace["membrane_float"]), _floats(trace["membrane_fixed"]))
     fired = (np.asarray(trace["spikes_float"]), np.asarray(trace["spikes_fixed"]))
     name = f"{culprit['population']}, neuron {culprit['neuron']}"
+    scored = document["kind"] == "readout"
+    after = "after" if scored else "before"
+    moved = (
+        f"What moved the score of class {culprit['neuron']}"
+        if scored
+        else f"What moved the margin at step {culprit['step'] + 1}"
+    )
     picture = membrane_drawing(
         membranes,
         trace["threshold"],
-        fired if document["kind"] != "readout" else (),
+        () if scored and not any(f.any() for f in fired) else fired,
         f"Membrane of {name} in float and in integers",
         name,
     )
     steps = Table(
-        f"Membrane of {name}, before each reset",
+        f"Membrane of {name}, {after} each reset",
         ("step", "float", "integers"),
         tuple(
             (number_cell(str(t + 1), t + 1), _cell(a), _cell(b))
@@ -164,18 +204,19 @@ def _neuron_blocks(document: Document) -> tuple[Block, ...]:
     )
     rows = [(r, float(v)) for r, v in culprit["contributions"].items() if v]
     parts = Table(
-        f"What moved the margin at step {culprit['step'] + 1}",
+        moved,
         ("rounding", "membrane units"),
         tuple((text_cell(ROUNDINGS[r]), _cell(v)) for r, v in rows),
     )
-    bars = _bars(rows, f"What moved the margin at step {culprit['step'] + 1}")
+    bars = _bars(rows, moved)
     figures = (
         Figure(
-            picture, f"Membrane of {name} before each reset, on the float network's spikes.", steps
+            picture, f"Membrane of {name} {after} each reset, on the float network's spikes.", steps
         ),
         Figure(bars, "Each parameter replaced in turn by its integer; the bars add up.", parts),
     )
-    blocks: list[Block] = [FigureGrid(figures, _LEGEND)]
+    legend = _LEGEND if trace["threshold"] is not None else _LEGEND[:2]
+    blocks: list[Block] = [FigureGrid(figures, legend)]
     if not document["flipped"]:
         blocks.append(Note("The decision did not turn: this is the first spike that differs."))
     return tuple(blocks)
@@ -185,18 +226,22 @@ def _bars(rows: list[tuple[str, float]], title: str) -> Markup:
     values = [value for _, value in rows] or [0.0]
     low, high = min(0.0, *values), max(0.0, *values)
     room = 0.08 * (high - low) or 1.0
-    bottom = 20.0 + 30.0 * max(len(rows), 1)
-    frame = Frame(Scale(low - room, high + room, 14.0, PANEL_WIDTH - 14), Scale(0, 1, bottom, 12.0))
+    bottom = 38.0 + 30.0 * max(len(rows), 1)
+    frame = Frame(Scale(low - room, high + room, 14.0, PANEL_WIDTH - 14), Scale(0, 1, bottom, 24.0))
     marks = [(v, plain(v, 3)) for v in ticks(frame.x.low, frame.x.high, 5)]
-    parts = [x_axis(frame, marks, "membrane units", grid=True)]
+    parts = [
+        text(frame.left, 14, title, "panel start"),
+        x_axis(frame, marks, "membrane units", grid=False),
+    ]
     zero = frame.x(0.0)
     for index, (rung, value) in enumerate(rows):
-        y = 16.0 + 30.0 * index
+        y = 28.0 + 30.0 * index
         tip = f"{ROUNDINGS[rung]}: {value:+.5g}"
         left, right = sorted((zero, frame.x(value)))
         parts.append(text(frame.left, y + 8, f"{ROUNDINGS[rung]} {value:+.3g}", "tick start"))
+        # A line through all rows would cross the words.
+        parts.append(line(zero, y + 10.5, zero, y + 22.5, "axis"))
         parts.append(rectangle(left, y + 12, max(right - left, 0.8), 9.0, "fixed fill", tip))
-    parts.append(line(zero, frame.top, zero, frame.bottom, "axis"))
     return drawing(bottom + 42, title, parts)
 
 

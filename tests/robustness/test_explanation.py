@@ -213,12 +213,12 @@ def test_the_ladder_leads_from_one_engine_to_the_other(seed):
         ladder, trace, t = culprit.ladder, culprit.trace, culprit.step
         limit = trace.threshold or 0.0
         # Its ends are what the two engines have, at the step where they part.
-        assert ladder.float_margin[t] == pytest.approx(trace.membrane_float[t] - limit, abs=1e-9)
+        assert ladder.float_curve[t] == pytest.approx(trace.membrane_float[t] - limit, abs=1e-9)
         total = sum(ladder.contributions[rung] for rung in RUNGS)
-        np.testing.assert_allclose(total, ladder.fixed_margin - ladder.float_margin, atol=1e-9)
+        np.testing.assert_allclose(total, ladder.fixed_curve - ladder.float_curve, atol=1e-9)
         if culprit.fires_in:
-            assert (ladder.float_margin[t] > 0) == (culprit.fires_in == "float")
-            assert (ladder.fixed_margin[t] > 0) == (culprit.fires_in == "fixed")
+            assert (ladder.float_curve[t] > 0) == (culprit.fires_in == "float")
+            assert (ladder.fixed_curve[t] > 0) == (culprit.fires_in == "fixed")
         # A truncation takes off less than a unit of v per step and decays; nothing wrapped.
         scale = net.population(culprit.population).scale
         assert abs(ladder.contributions["floors"][t]) < 70 * (t + 1) / scale

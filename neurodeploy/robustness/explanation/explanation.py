@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import ShapeError
-from neurodeploy.network import FixedPointNetwork, Network, Traces, decide
-from neurodeploy.quantization.plain import reset_origin
+from neurodeploy.network import FixedPointNetwork, Network, Readout, Traces, decide
+from neurodeploy.robustness.explanation.culprit import Culprit, spike_culprit
 from neurodeploy.robustness.explanation.hybrid_runs import HybridRuns, Trains, require_pair
-from neurodeploy.robustness.explanation.neuron_sides import fixed_side, float_side
-from neurodeploy.robustness.explanation.rounding_ladder import RUNGS, Ladder, climb
+from neurodeploy.robustness.explanation.readout_search import in_float_units, readout_culprit
 
 Kind = Literal["spike", "readout", "none"]
 
@@ -36,55 +35,6 @@ class StageLine:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NeuronTrace:
-    """Membranes [T] before reset, as each network has them, and spikes; in membrane units.
-
-    The membrane is measured from where the integer v is 0; ``threshold`` too, None if it never
-    fires. The integers receive the float network's spikes.
-    """
-
-    membrane_float: NDArray[np.float64]
-    membrane_fixed: NDArray[np.float64]
-    spikes_float: NDArray[np.bool_]
-    spikes_fixed: NDArray[np.bool_]
-    threshold: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the trace as JSON types."""
-        found: dict[str, Any] = {"threshold": self.threshold}
-        for side in ("float", "fixed"):
-            found[f"membrane_{side}"] = getattr(self, f"membrane_{side}").tolist()
-            found[f"spikes_{side}"] = getattr(self, f"spikes_{side}").astype(int).tolist()
-        return found
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Culprit:
-    """One neuron whose roundings part the two networks at ``step`` (counted from 0).
-
-    ``alone``: setting this neuron right is enough to decide as the float network does. Otherwise
-    it is the last of ``together`` neurons, taken in the order in which they part, that have to be
-    set right; in a population that feeds back, the last whose own roundings part it. ``ladder``
-    says which rounding did it; ``rounding`` is the largest in that direction.
-    For a read-out the margin is its membrane, and ``step`` the last one that is read.
-    """
-
-    population: str
-    neuron: int
-    step: int
-    fires_in: Literal["float", "fixed", ""]
-    alone: bool
-    together: int
-    ladder: Ladder
-    trace: NeuronTrace
-
-    @property
-    def rounding(self) -> str:
-        """The rung of the ladder that moved the margin most."""
-        return self.ladder.largest(self.step)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """What ``explain`` found on one sample.
 
@@ -96,6 +46,7 @@ class Explanation:
     decision_float: int
     decision_fixed: int
     kind: Kind
+    readout: Readout
     stages: tuple[StageLine, ...]
     culprit: Culprit | None
     scores_float: NDArray[np.float64]
@@ -114,27 +65,15 @@ class Explanation:
             "decision_fixed": self.decision_fixed,
             "flipped": self.flipped,
             "kind": self.kind,
+            "readout": self.readout.as_dict(),
             "scores_float": self.scores_float.tolist(),
             "scores_fixed": self.scores_fixed.tolist(),
             "stages": [
                 {name: getattr(line, name) for name in StageLine.__slots__} for line in self.stages
             ],
         }
-        c = self.culprit
-        if c is not None:
-            found["culprit"] = {
-                "population": c.population,
-                "neuron": c.neuron,
-                "step": c.step,
-                "fires_in": c.fires_in,
-                "alone": c.alone,
-                "together": c.together,
-                "rounding": c.rounding,
-                "margin_float": float(c.ladder.float_margin[c.step]),
-                "margin_fixed": float(c.ladder.fixed_margin[c.step]),
-                "contributions": {r: float(c.ladder.contributions[r][c.step]) for r in RUNGS},
-                "trace": c.trace.as_dict(),
-            }
+        if self.culprit is not None:
+            found["culprit"] = self.culprit.as_dict()
         return found
 
 
@@ -152,7 +91,8 @@ def explain(
     returns; the last of them is named, at the first step in which it differs (if it differs only
     because neurons of its own population do, the last before it that differs by itself). Up to that
     step both networks have the same history, so that each parameter's rounding can be exchanged by
-    itself (``rounding_ladder``).
+    itself (``rounding_ladder``). Where no spike before it turns the decision, the class of the
+    read-out is named whose score moved most, with the step that its read-out takes.
 
     Parameters
     ----------
@@ -186,21 +126,12 @@ def explain(
         decision_float=wanted,
         decision_fixed=found,
         kind=kind,
+        readout=net.readout,
         stages=stages,
         culprit=culprit,
         scores_float=np.asarray(scores_float, np.float64),
-        scores_fixed=np.asarray(scores_fixed, np.float64) / _score_unit(net, runs.steps),
+        scores_fixed=in_float_units(runs, runs.fixed_run),
     )
-
-
-def _score_unit(net: FixedPointNetwork, steps: int) -> float:
-    """Return the integers' score that stands for one of the float network's."""
-    kind = net.readout.kind
-    if kind == "count":
-        return 1.0
-    start, stop = net.readout.window or (0, steps)
-    # Integers give the sum over the steps where the float network gives the mean.
-    return net.population(net.readout.population).scale * (stop - start if kind == "mean_v" else 1)
 
 
 def _search(runs: HybridRuns, wanted: int, found: int) -> tuple[Kind, Culprit | None]:
@@ -210,7 +141,8 @@ def _search(runs: HybridRuns, wanted: int, found: int) -> tuple[Kind, Culprit | 
     for k, trains in enumerate(hybrids, start=1):
         if int(runs.decisions([trains])[0]) == wanted:
             return "spike", _among_neurons(runs, k, wanted)
-    return "readout", _readout_culprit(runs, wanted, found)
+    culprit = readout_culprit(runs, wanted)
+    return ("spike" if culprit.fires_in else "readout"), culprit
 
 
 def _stage_lines(runs: HybridRuns) -> tuple[StageLine, ...]:
@@ -243,15 +175,14 @@ def _differing(own: Trains, exact: Trains, stage: tuple[str, ...]) -> list[tuple
     return sorted(found, key=lambda item: (item[0], order[item[1]], item[2]))
 
 
-def _own_trains(runs: HybridRuns, k: int) -> Trains:
-    """Return what the integers of stage ``k`` (from 1) send on the float spikes before it."""
-    own = runs.fixed_with(runs.float_up_to(k - 1))
-    return {name: own.records[f"{name}/spikes"][:, 0] for name in runs.replaceable[k - 1]}
+def _trains(run: Traces, stage: tuple[str, ...]) -> Trains:
+    return {name: run.records[f"{name}/spikes"][:, 0] for name in stage}
 
 
 def _among_neurons(runs: HybridRuns, k: int, wanted: int) -> Culprit:
     """Set the neurons of stage ``k`` right one after the other until the decision returns."""
-    stage, own = runs.replaceable[k - 1], _own_trains(runs, k)
+    stage, run = runs.replaceable[k - 1], runs.fixed_with(runs.float_up_to(k - 1))
+    own = _trains(run, stage)
     parting = _differing(own, runs.float_trains, stage)
     before = runs.float_up_to(k - 1)
 
@@ -265,7 +196,8 @@ def _among_neurons(runs: HybridRuns, k: int, wanted: int) -> Culprit:
     m = int(np.flatnonzero(decided == wanted)[0])
     for parted in reversed(parting[: m + 1]):
         alone = int(runs.decisions([righted([parted])])[0]) == wanted
-        culprit = _culprit(runs, k, parted, alone=alone, together=m + 1)
+        together = 1 if alone else m + 1
+        culprit = spike_culprit(runs, run, parted, alone=alone, together=together)
         # A neuron may only follow others of its own population: then the one that led it is named.
         if culprit.rounding != "input":
             break
@@ -275,59 +207,8 @@ def _among_neurons(runs: HybridRuns, k: int, wanted: int) -> Culprit:
 def _first_difference(runs: HybridRuns) -> Culprit | None:
     """Return the first population's first spike that its own rounding changes, if there is one."""
     for k, stage in enumerate(runs.replaceable, start=1):
-        parting = _differing(_own_trains(runs, k), runs.float_trains, stage)
+        own = runs.fixed_with(runs.float_up_to(k - 1))
+        parting = _differing(_trains(own, stage), runs.float_trains, stage)
         if parting:
-            return _culprit(runs, k, parting[0], alone=False, together=0)
+            return spike_culprit(runs, own, parting[0], alone=False, together=0)
     return None
-
-
-def _culprit(
-    runs: HybridRuns, k: int, where: tuple[int, str, int], *, alone: bool, together: int
-) -> Culprit:
-    step, name, neuron = where
-    own = runs.fixed_with(runs.float_up_to(k - 1))
-    ladder, trace = _neuron(runs, own, name, neuron)
-    fires: Literal["float", "fixed"] = "float" if runs.float_trains[name][step, neuron] else "fixed"
-    return Culprit(name, neuron, step, fires, alone, together, ladder, trace)
-
-
-def _readout_culprit(runs: HybridRuns, wanted: int, instead: int) -> Culprit:
-    """Blame the class whose read-out moved most, all spikes before it being float."""
-    own = runs.fixed_with(runs.float_up_to(len(runs.replaceable)))
-    name = runs.net.readout.population
-    stop = (runs.net.readout.window or (0, runs.steps))[1]
-    candidates = [c for c in (wanted, instead) if c >= 0] or list(
-        range(runs.net.population(name).size)
-    )
-    found = {c: _neuron(runs, own, name, c) for c in candidates}
-
-    def moved(c: int) -> float:
-        ladder, _ = found[c]
-        return abs(float(ladder.fixed_margin[stop - 1] - ladder.float_margin[stop - 1]))
-
-    worst = max(candidates, key=moved)
-    return Culprit(name, worst, stop - 1, "", True, 1, *found[worst])
-
-
-def _neuron(runs: HybridRuns, own: Traces, name: str, neuron: int) -> tuple[Ladder, NeuronTrace]:
-    """Return ladder and trace of a neuron; ``own`` is the integers' run on float spikes."""
-    exact = float_side(runs.network, runs.net, name, neuron)
-    origin = float(reset_origin(runs.network.population(name))[neuron])
-    v_float = runs.float_run.records[f"{name}/v_pre"][:, 0, neuron] - origin
-    v_fixed = own.records[f"{name}/v_pre"][:, 0, neuron] / runs.net.population(name).scale
-    fired = [_fired(run, name, neuron, runs.steps) for run in (runs.float_run, own)]
-    ladder = climb(
-        exact,
-        fixed_side(runs.net, name, neuron),
-        runs.sent(runs.float_run),
-        runs.sent(own),
-        fired[1],
-        v_fixed,
-    )
-    threshold = exact.distance if np.isfinite(exact.distance) else None
-    return ladder, NeuronTrace(v_float, v_fixed, fired[0], fired[1], threshold)
-
-
-def _fired(run: Traces, name: str, neuron: int, steps: int) -> NDArray[np.bool_]:
-    spikes = run.records.get(f"{name}/spikes")
-    return np.zeros(steps, np.bool_) if spikes is None else spikes[:, 0, neuron] > 0

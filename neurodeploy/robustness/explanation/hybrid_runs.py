@@ -51,7 +51,11 @@ class HybridRuns:
     def replaceable(self) -> tuple[tuple[str, ...], ...]:
         """The stages whose spikes can be given: all but a read-out by its membrane."""
         home, kind = self.net.readout.population, self.net.readout.kind
-        return tuple(s for s in self.stages if kind == "count" or home not in s)
+        if kind == "count":
+            return self.stages
+        # Others that feed back with the read-out can still be given.
+        stages = (tuple(name for name in s if name != home) for s in self.stages)
+        return tuple(s for s in stages if s)
 
     @cached_property
     def float_run(self) -> Traces:
@@ -118,6 +122,8 @@ def require_pair(network: Network, net: FixedPointNetwork) -> None:
         ("populations", [p.name for p in network.populations], [p.name for p in net.populations]),
         ("sizes", [p.size for p in network.populations], [p.size for p in net.populations]),
         ("input", network.encoder, net.encoder),
+        ("read-out", network.readout.as_dict(), net.readout.as_dict()),
+        ("steps", network.steps or 0, net.steps),
     ):
         if a != b:
             raise InputError(

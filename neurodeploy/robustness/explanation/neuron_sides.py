@@ -91,6 +91,15 @@ class NeuronSide:
                 v = v - self.distance if self.subtracts else 0.0
         return found
 
+    def margin(self, sent: Sent, fired: NDArray[np.bool_]) -> FloatArray:
+        """Return v minus threshold before each step's reset [T]; v if it never fires."""
+        return self.membrane(sent, fired) - (self.distance if np.isfinite(self.distance) else 0.0)
+
+    def after_reset(self, sent: Sent, fired: NDArray[np.bool_]) -> FloatArray:
+        """Return v after each step's reset [T], as a read-out sees it."""
+        before = self.membrane(sent, fired)
+        return np.where(fired, before - self.distance if self.subtracts else 0.0, before)
+
 
 def float_side(network: Network, net: FixedPointNetwork, name: str, neuron: int) -> NeuronSide:
     """Return neuron ``neuron`` of population ``name`` as the float network has it."""

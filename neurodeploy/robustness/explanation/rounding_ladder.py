@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.network import Readout, read_out
 from neurodeploy.robustness.explanation.neuron_sides import (
     FloatArray,
     NeuronSide,
@@ -15,9 +16,11 @@ from neurodeploy.robustness.explanation.neuron_sides import (
     with_delays_of,
 )
 
-#: In this order the integers' parameters replace the float ones. ``input``: spikes of the neuron's
-#: own population that already differ (a recurrent one). ``delay``: feedback that the chip slows.
-#: ``floors``: all that is left, the truncations, wraps and clips of the run itself.
+#: Differences of terms below this share of the largest are float round-off.
+_ROUND_OFF = 1e-9
+#: In this order the integers' parameters replace the float ones. ``input``: spikes that already
+#: differ, of the neuron's own loop, or a firing read-out's own. ``delay``: feedback that the chip
+#: slows. ``floors``: all that is left, the truncations, wraps and clips of the run itself.
 RUNGS = (
     "input", "delay", "weights", "start", "bias", "decay_u", "decay_v", "gain", "threshold",
     "floors",
@@ -25,74 +28,123 @@ RUNGS = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Shift:
+    """How far one number moved from the float network to the integers, in membrane units.
+
+    ``contributions``, one per rung, add up to ``fixed - float``. ``step`` is where it is taken in
+    the integers and ``step_float`` where in float (another one only for a highest membrane).
+    """
+
+    step: int
+    step_float: int
+    before: float
+    after: float
+    contributions: Mapping[str, float]
+
+    @property
+    def rounding(self) -> str:
+        """The rung that moved it most in the direction it went."""
+        direction = np.sign(self.after - self.before) or 1.0
+        return max(RUNGS, key=lambda rung: direction * self.contributions[rung])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Ladder:
-    """How far a neuron is above its threshold, from the float network to the integers.
+    """One neuron's curve over the steps, from the float network to the integers.
 
     Parameters
     ----------
-    float_margin, fixed_margin : float64 [T]
-        v minus threshold before each step's reset, in membrane units (for a neuron that never
-        fires: v itself).
+    float_curve, fixed_curve : float64 [T]
+        For a neuron that fires v minus threshold before each step's reset, for a read-out v after
+        it; in membrane units.
     contributions : mapping of rung to float64 [T]
-        They add up to ``fixed_margin - float_margin``.
+        They add up to ``fixed_curve - float_curve``.
     """
 
-    float_margin: FloatArray
-    fixed_margin: FloatArray
+    float_curve: FloatArray
+    fixed_curve: FloatArray
     contributions: Mapping[str, FloatArray]
 
-    def largest(self, t: int) -> str:
-        """Return the rung that moved the margin of step ``t`` most in the direction it went."""
-        direction = np.sign(self.fixed_margin[t] - self.float_margin[t]) or 1.0
-        return max(RUNGS, key=lambda rung: direction * self.contributions[rung][t])
+    def at(self, t: int) -> Shift:
+        """Return how far step ``t`` moved."""
+        parts = {rung: float(self.contributions[rung][t]) for rung in RUNGS}
+        return Shift(t, t, float(self.float_curve[t]), float(self.fixed_curve[t]), parts)
+
+    def score(self, readout: Readout, origin: float = 0.0) -> Shift:
+        """Return how far the score moved that ``readout`` takes from this curve plus ``origin``.
+
+        A score is a sum over the steps of its window: of v / steps for ``mean_v``, of what each
+        step adds for ``sum``; ``last_v`` and ``max_v`` read one step. ``step`` is the one of them
+        that moved the score most in the direction it went; for ``max_v`` each side's highest.
+        """
+        curves = [self.float_curve]
+        for rung in RUNGS[:-1]:
+            curves.append(curves[-1] + self.contributions[rung])
+        curves.append(self.fixed_curve)
+        scores = [float(read_out(c + origin, readout.kind, readout.window)) for c in curves]
+        parts = dict(zip(RUNGS, np.diff(scores).tolist(), strict=True))
+        step_float, step = _read_steps(self.float_curve, self.fixed_curve, readout)
+        return Shift(step, step_float, scores[0], scores[-1], parts)
+
+
+def _read_steps(exact: FloatArray, rounded: FloatArray, readout: Readout) -> tuple[int, int]:
+    """Return the steps of the float curve and of the integers' that ``Ladder.score`` names."""
+    start, stop = readout.window or (0, exact.size)
+    if readout.kind == "max_v":
+        return start + int(exact[start:stop].argmax()), start + int(rounded[start:stop].argmax())
+    if readout.kind == "last_v":
+        return stop - 1, stop - 1
+    moved = (rounded - exact)[start:stop]
+    if readout.kind == "sum":
+        moved = np.diff(rounded - exact, prepend=0.0)[start:stop]
+    # Sums in another order differ in the last bits; the first of equal steps is meant.
+    moved = moved * (np.sign(moved.sum()) or 1.0)
+    step = start + int((moved >= moved.max() - _ROUND_OFF * np.abs(moved).max()).argmax())
+    return step, step
 
 
 def climb(
-    exact: NeuronSide,
-    rounded: NeuronSide,
-    sent_float: Sent,
-    sent_fixed: Sent,
-    fired: NDArray[np.bool_],
-    membrane_fixed: FloatArray,
+    sides: tuple[NeuronSide, NeuronSide],
+    sent: tuple[Sent, Sent],
+    fired: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    fixed_curve: FloatArray,
+    curve: Callable[[NeuronSide, Sent, NDArray[np.bool_]], FloatArray],
 ) -> Ladder:
-    """Exchange one parameter after the other and note how the margin moves.
+    """Exchange one parameter after the other and note how the curve moves.
 
     Parameters
     ----------
-    exact, rounded : NeuronSide
+    sides : pair of NeuronSide
         The neuron with float and with integer parameters.
-    sent_float, sent_fixed : mapping of source to int array [T, n]
-        What it receives in either network.
-    fired : bool [T]
-        Its spikes; both networks agree on those before the step that is looked at.
-    membrane_fixed : float64 [T]
-        What the integer run has, before reset, in membrane units.
+    sent : pair of mappings of source to int array [T, n]
+        What it receives in float and in the integers.
+    fired : pair of bool [T]
+        The spikes that reset it, in float and in the integers.
+    fixed_curve : float64 [T]
+        What the integer run has.
+    curve : callable
+        The curve [T] of a neuron under what it receives and its resets.
     """
-    sides: list[tuple[str, NeuronSide, Sent]] = [("input", exact, sent_fixed)]
+    (exact, rounded), (sent_float, sent_fixed) = sides, sent
+    rungs: list[tuple[str, NeuronSide]] = [("input", exact)]
 
     def exchange(rung: str, side: NeuronSide) -> None:
-        sides.append((rung, side, sent_fixed))
+        rungs.append((rung, side))
 
     exchange("delay", with_delays_of(exact, rounded))
     exchange("weights", replace(exact, lines=rounded.lines))
-    exchange("start", replace(sides[-1][1], start=rounded.start))
-    biased = replace(sides[-1][1], into_sum=rounded.into_sum, into_v=rounded.into_v)
+    exchange("start", replace(rungs[-1][1], start=rounded.start))
+    biased = replace(rungs[-1][1], into_sum=rounded.into_sum, into_v=rounded.into_v)
     exchange("bias", biased)
     exchange("decay_u", replace(biased, keep_u=rounded.keep_u))
-    exchange("decay_v", replace(sides[-1][1], keep_v=rounded.keep_v))
-    exchange("gain", replace(sides[-1][1], gain=rounded.gain))
+    exchange("decay_v", replace(rungs[-1][1], keep_v=rounded.keep_v))
+    exchange("gain", replace(rungs[-1][1], gain=rounded.gain))
     exchange("threshold", rounded)
-    before = first = _margin(exact, sent_float, fired)
+    before = first = curve(exact, sent_float, fired[0])
     found = {}
-    for rung, side, sent in sides:
-        after = _margin(side, sent, fired)
+    for rung, side in rungs:
+        after = curve(side, sent_fixed, fired[1])
         found[rung] = after - before
         before = after
-    last = membrane_fixed - (rounded.distance if np.isfinite(rounded.distance) else 0.0)
-    found["floors"] = last - before
-    return Ladder(first, last, found)
-
-
-def _margin(side: NeuronSide, sent: Sent, fired: NDArray[np.bool_]) -> FloatArray:
-    limit = side.distance if np.isfinite(side.distance) else 0.0
-    return side.membrane(sent, fired) - limit
+    found["floors"] = fixed_curve - before
+    return Ladder(first, fixed_curve, found)
