@@ -20,8 +20,13 @@ def sample_codes(model: Model, stimuli: Stimuli, sample: int) -> NDArray[np.int3
     Raises
     ------
     InputError
-        If there is no such sample.
+        If there is no such sample, or the model is not quantised.
     """
+    if model.fixed is None:
+        raise InputError(
+            f"explain: {model.name} is a float model, and its integers are what is explained; "
+            "quantise it first (neurodeploy quantize) and give the NET.h5"
+        )
     if not 0 <= sample < len(stimuli):
         raise InputError(
             f"--sample {sample}: the data has {len(stimuli)} samples, 0..{len(stimuli) - 1}"

@@ -84,7 +84,7 @@ def sentence(document: Document) -> str:
     label = document.get("label")
     truth = "" if label is None else f" (the label is {label})"
     if not document["flipped"]:
-        start = f"Both networks decide {a}{truth}: nothing turned."
+        start = f"Both networks decide {a}{truth}: the decision did not turn."
         if culprit is None:
             return f"{start} Every spike of the integers is that of the float network."
         return (

@@ -94,3 +94,17 @@ def test_a_sequence_is_explained_step_by_step(files, capsys):
         assert len(found["culprit"]["trace"]["membrane_float"]) == 9
     assert main(["explain", str(net), "--input", str(folder / "x.npz"), "--attack", "pgd20",
                  "--radius", "3"]) == 2  # fmt: skip
+
+
+def test_a_float_model_and_a_decision_that_stays_are_told(files, capsys):
+    folder, net, data = files
+    capsys.readouterr()
+    assert main(["explain", str(folder / "m.nir"), "--input", str(data)]) == 2
+    assert "quantise it first" in capsys.readouterr().err
+    for sample in range(60):
+        assert main(["explain", str(net), "--input", str(data), "--sample", str(sample)]) == 0
+        words = capsys.readouterr().out
+        if words.startswith("Both networks"):
+            assert "the decision did not turn" in words
+            return
+    raise AssertionError("every decision turned")
