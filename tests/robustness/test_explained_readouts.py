@@ -156,10 +156,12 @@ def test_counted_spikes_name_neuron_and_step(window):
 def test_a_read_out_that_fires_is_explained_by_its_spike(kind, reset):
     # Class 0 would fire once at step 2 and start anew; with a higher threshold it does not.
     out = population("out", 3, "lif", threshold=3.5, reset=reset)
-    network, net = pair(out, kind, None, ((2, 0, 0), (0, 1, 0), (0, 0, 0)), planted=0)
+    network, net = pair(out, kind, None, ((2, 0, 0), (0, 1, 0), (0.125, 0, 0)), planted=0)
     p = net.population("out")
     higher = p.v_threshold.copy()
     higher[0] *= 2
+    # Class 2 parts earlier, and takes no part in the decision.
+    higher[2] //= 100
     net = replace(net, populations=(replace(p, v_threshold=higher),))
     found = explain(network, net, spikes_at(a=[1, 2], b=[1, 2, 5]))
     assert (found.decision_float, found.decision_fixed) == (1, 0)

@@ -34,8 +34,8 @@ def in_float_units(runs: HybridRuns, run: Traces) -> NDArray[np.float64]:
 def readout_culprit(runs: HybridRuns, wanted: int) -> Culprit:
     """Name the class whose score moved most towards the wrong decision, all spikes being float.
 
-    Only classes that the decision is between are looked at. If the read-out fires and spikes of its
-    own part it, the first of these is named.
+    Only classes that the decision is between are looked at. If the read-out fires and the class's own
+    spikes part it, the first of these is named.
     """
     own = runs.fixed_with(runs.float_up_to(len(runs.replaceable)))
     exact, rounded = runs.float_run.scores()[0], in_float_units(runs, own)
@@ -49,11 +49,15 @@ def readout_culprit(runs: HybridRuns, wanted: int) -> Culprit:
             break
     worst = order[0]
     found = score_culprit(runs, own, worst, alone=together == 1, together=together)
-    parting = _own_spikes(runs, own) if found.rounding == "input" else None
-    if parting is None:
+    if found.rounding != "input":
         return found
-    alone = parting[2] == worst and together == 1
-    return spike_culprit(runs, own, parting, alone=alone, together=together)
+    # Its own spikes part it: its first that differs, or where that follows others, theirs.
+    for parting in _own_spikes(runs, own, worst):
+        alone = parting[2] == worst and together == 1
+        found = spike_culprit(runs, own, parting, alone=alone, together=together)
+        if found.rounding != "input":
+            break
+    return found
 
 
 def _harm(
@@ -75,14 +79,20 @@ def _harm(
     return harm
 
 
-def _own_spikes(runs: HybridRuns, own: Traces) -> tuple[int, str, int] | None:
-    """Return (step, population, neuron) of the read-out's first spike that differs, if any."""
+def _own_spikes(runs: HybridRuns, own: Traces, neuron: int) -> list[tuple[int, str, int]]:
+    """Return (step, population, neuron) of the first spike of ``neuron`` that differs, and of any.
+
+    Empty where none differs.
+    """
     name = runs.net.readout.population
     key = f"{name}/spikes"
     if key not in own.records or key not in runs.float_run.records:
-        return None
+        return []
     differs = own.records[key][:, 0] != runs.float_run.records[key][:, 0]
-    if not differs.any():
-        return None
-    step = int(differs.any(axis=1).argmax())
-    return step, name, int(differs[step].argmax())
+    found = []
+    if differs[:, neuron].any():
+        found.append((int(differs[:, neuron].argmax()), name, neuron))
+    if differs.any():
+        step = int(differs.any(axis=1).argmax())
+        found.append((step, name, int(differs[step].argmax())))
+    return found
