@@ -136,7 +136,9 @@ def measure_certificates(
     if config.deviation:
         found["deviation"] = _deviation(network, net, codes, report)
     if config.stability:
+        report("stability", 0, 1)
         found["stability"] = stability_gains(net).as_dict()
+        report("stability", 1, 1)
     if smoothing.asked:
         count = smoothing.samples
         asked = smoothing.run(result.config.seed)

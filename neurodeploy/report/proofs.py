@@ -103,7 +103,7 @@ def gain_rows(found: Document) -> list[tuple[str, str, str, str]]:
 def _ball_blocks(robustness: Document, curves: Document) -> tuple[Block, ...]:
     found = curves["certified"]
     if not found:
-        return (Note("No certificate was asked for."),)
+        return (Note("No radius was asked for (certified_radii_codes)."),)
     radii = [float(entry["radius_codes"]) for entry in found]
     lines = [
         Line(css, name, [e[method] for e in found], [e[f"{method}_ci95"] for e in found])
@@ -134,14 +134,13 @@ def _ball_blocks(robustness: Document, curves: Document) -> tuple[Block, ...]:
 def _deviation_blocks(found: Document) -> tuple[Block, ...]:
     if "refused" in found:
         return (Note(deviation_sentence(found), "warning"),)
-    listed = [
-        Paragraph(f"{name}: {_samples(found[key])}.")
-        for name, key in (
-            ("Different on samples", "different_samples"),
-            ("Undecided on samples", "undecided_samples"),
-        )
-        if found[key]
-    ]
+    different, undecided = found["different_samples"], found["undecided_samples"]
+    listed = []
+    if different:
+        why = f"neurodeploy explain --sample {different[0]} tells why"
+        listed.append(Paragraph(f"Different on samples: {_samples(different)}; {why}."))
+    if undecided:
+        listed.append(Paragraph(f"Undecided on samples: {_samples(undecided)}."))
     return (
         Paragraph(
             f"{deviation_sentence(found)} Clean samples; each is a proof for that sample alone, "

@@ -1,6 +1,7 @@
 """Proofs beside the attacks: every number is the library's, whatever the blocks."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from neurodeploy.pipeline.certificates import (
 )
 from neurodeploy.pipeline.model import load_model, quantized
 from neurodeploy.pipeline.running_cost import fixed_activity
+from neurodeploy.pipeline.sweep_file import read_sweep
 from neurodeploy.quantization import QuantizeConfig
 from neurodeploy.robustness import RobustnessConfig, evaluate
 from neurodeploy.robustness.certificates import (
@@ -138,3 +140,13 @@ def test_the_fewest_draws_that_certify_anything(case):
 
 def test_nothing_is_made_that_was_not_asked_for(case):
     assert measured(case) == {"deviation": None, "stability": None, "smoothing": None}
+
+
+def test_the_example_in_the_documentation_is_read(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "robustness.md"
+    example = next(b for b in page.read_text().split("```") if "[smoothing]\n" in b)
+    (tmp_path / "sweep.toml").write_text(example)
+    sweep = read_sweep(tmp_path / "sweep.toml", 255)
+    assert sweep.smoothing.run(0) == SmoothingConfig(26.0)
+    assert sweep.smoothing.radii_codes == (13, 26, 52)
+    assert sweep.certificates == CertificatesConfig()
