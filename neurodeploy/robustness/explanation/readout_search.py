@@ -34,8 +34,8 @@ def in_float_units(runs: HybridRuns, run: Traces) -> NDArray[np.float64]:
 def readout_culprit(runs: HybridRuns, wanted: int) -> Culprit:
     """Name the class whose score moved most towards the wrong decision, all spikes being float.
 
-    Only classes that the decision is between are looked at. If the read-out fires and the class's own
-    spikes part it, the first of these is named.
+    Only classes that the decision is between are looked at. If the read-out fires and the class's
+    own spikes part it, the first of these is named.
     """
     own = runs.fixed_with(runs.float_up_to(len(runs.replaceable)))
     exact, rounded = runs.float_run.scores()[0], in_float_units(runs, own)
