@@ -21,7 +21,7 @@ from neurodeploy import hardware_profiles
 from neurodeploy.files import write_json
 from neurodeploy.graph import read
 from neurodeploy.lowering import compose, lower
-from neurodeploy.network import decide
+from neurodeploy.network import decide, network_hash
 from neurodeploy.quantization import QuantizeConfig, quantize
 from neurodeploy.robustness import RobustnessConfig, check_overlap, evaluate
 from neurodeploy.robustness.certificates import certify
@@ -32,8 +32,8 @@ BITS = (8, 6, 4)
 #: In the budget of adversarial training, and twice that.
 RADII = (RADIUS, 2 * RADIUS)
 #: Radii of the certificates; sixteen codes are one grey level of the digits. Intervals are quick;
-#: the refinement is for the widest weights, which the claims are about.
-INTERVAL_RADII, REFINED_RADII, REFINED_BITS = (1, 4, 8, 16), (4, 8), 8
+#: the refinement is for the radius and the weights that the claims are about.
+INTERVAL_RADII, REFINED_RADII, REFINED_BITS = (1, 4, 8, 16), (4,), 8
 SCHEMA = 1
 
 
@@ -99,6 +99,7 @@ def run_cell(cell: Cell, folder: Path, code: str, training: str) -> None:
         "schema": SCHEMA,
         "code": code,
         "training": training,
+        "network": network_hash(net)[:16],
         "variant": cell.model.variant.name,
         "seed": cell.model.seed,
         "fold": cell.model.fold,

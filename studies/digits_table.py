@@ -25,7 +25,7 @@ TOLERANCE = 0.02
 EQUIVALENCE_POINTS = 1.5
 COLUMNS = (
     "variant", "seed", "fold", "bits", "measure", "n", "float", "fixed", "lost", "gained",
-    "verdict", "weak", "code",
+    "verdict", "weak", "network", "code",
 )  # fmt: skip
 
 
@@ -33,7 +33,8 @@ def rows_of(cell: Cell, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the table's lines about one cell: counts of images."""
     start = {
         "variant": cell.model.variant.name, "seed": cell.model.seed, "fold": cell.model.fold,
-        "bits": cell.bits, "n": len(found["index"]), "code": found["code"],
+        "bits": cell.bits, "n": len(found["index"]), "network": found["network"],
+        "code": found["code"],
     }  # fmt: skip
     measures = {"clean": found["clean"], **found["robust"]}
     rows = []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from neurodeploy.errors import InputError
 
-Shape = Literal["triangle", "superspike", "rectangle"]
-SHAPES: tuple[Shape, ...] = ("triangle", "superspike", "rectangle")
+Shape = Literal["triangle", "superspike", "rectangle", "sigmoid", "gaussian"]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Surrogate:
 
     Parameters
     ----------
-    shape : {"triangle", "superspike", "rectangle"}
+    shape : {"triangle", "superspike", "rectangle", "sigmoid", "gaussian"}
     width : float
         In thresholds.
 

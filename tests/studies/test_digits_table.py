@@ -32,7 +32,7 @@ def write_cell(folder, cell, right, *, bits_certified=True):
     proofs = [f"interval/{radius}" for radius in INTERVAL_RADII]
     proofs += [f"refined/{radius}" for radius in REFINED_RADII] if cell.bits == 8 else []
     document = {
-        "schema": 1, "code": "abc", "variant": cell.model.variant.name, "seed": cell.model.seed,
+        "schema": 1, "code": "abc", "network": "def", "variant": cell.model.variant.name, "seed": cell.model.seed,
         "fold": cell.model.fold, "bits": cell.bits, "index": index,
         "clean": {"float": text("clean"), "fixed": text("clean")},
         "rows": {m: {"verdict": "survives", "attack_too_weak": False} for m in measures},
