@@ -58,6 +58,11 @@ def robustness_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-curves", action="store_true", help="attacks alone: no proofs, layers, energy, faults"
     )
+    parser.add_argument(
+        "--points", action="append", default=[], metavar="FILE",
+        help="adversarial points from elsewhere, which count too: the evidence.npz of another "
+        "evaluation, or an .npz with whole codes clean and points [m, n_input]; may be repeated",
+    )  # fmt: skip
     add_width_arguments(parser)
     add_evidence_arguments(parser)
 
@@ -66,6 +71,7 @@ def robustness(arguments: argparse.Namespace) -> int:
     """Evaluate; write JSON, table, evidence and curves; exit 1 lost, 4 undecided."""
     from neurodeploy.network import load_samples
     from neurodeploy.pipeline.judge import add_curves, judge_robustness
+    from neurodeploy.robustness import load_points
 
     console = Console(arguments.json)
     model = model_for(arguments, "fixed")
@@ -77,6 +83,7 @@ def robustness(arguments: argparse.Namespace) -> int:
             load_samples(arguments.data),
             config,
             out,
+            given=[load_points(path) for path in arguments.points],
             quick_run=arguments.quick,
             allow_overlap=arguments.allow_overlap,
             device=arguments.device,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from neurodeploy.pipeline.settings import StageProgress, quick_robustness
 from neurodeploy.pipeline.sweep_file import Sweep
 from neurodeploy.report.curves_page import robustness_csv, write_curves
 from neurodeploy.robustness import (
+    GivenPoints,
     RobustnessConfig,
     RobustnessResult,
     check_overlap,
@@ -38,6 +40,7 @@ def judge_robustness(
     config: RobustnessConfig,
     folder: Path,
     *,
+    given: Sequence[GivenPoints] = (),
     quick_run: bool = False,
     allow_overlap: bool = False,
     device: str = "cpu",
@@ -45,6 +48,8 @@ def judge_robustness(
     progress: StageProgress | None = None,
 ) -> tuple[RobustnessResult, dict[str, Any]]:
     """Evaluate, write ``robustness.json``, ``table.csv`` and ``evidence.npz`` into ``folder``.
+
+    ``given``: adversarial points from elsewhere, which join the pools (``given_points.py``).
 
     Raises
     ------
@@ -71,6 +76,7 @@ def judge_robustness(
         codes,
         test.labels,
         config,
+        given=given,
         progress=lambda member, done, total: report("robustness", done, total),
         device=device,
         threads=threads,

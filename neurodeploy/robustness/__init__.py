@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         replay,
         save_evidence,
     )
+    from neurodeploy.robustness.given_points import GivenPoints, load_points
     from neurodeploy.robustness.overlap import check_overlap
     from neurodeploy.robustness.protocol import evaluate, evaluate_classifiers
     from neurodeploy.robustness.result import RobustnessResult
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Evidence": "evidence",
     "EvidenceRow": "evidence",
+    "GivenPoints": "given_points",
     "NetworkClassifier": "classifiers",
     "PairedDrop": "statistics",
     "Replay": "evidence",
@@ -42,6 +44,7 @@ _HOME = {
     "evaluate": "protocol",
     "evaluate_classifiers": "protocol",
     "load_evidence": "evidence",
+    "load_points": "given_points",
     "paired_drop": "statistics",
     "replay": "evidence",
     "save_evidence": "evidence",
@@ -50,6 +53,7 @@ _HOME = {
 __all__ = [
     "Evidence",
     "EvidenceRow",
+    "GivenPoints",
     "NetworkClassifier",
     "PairedDrop",
     "Replay",
@@ -63,6 +67,7 @@ __all__ = [
     "evaluate",
     "evaluate_classifiers",
     "load_evidence",
+    "load_points",
     "paired_drop",
     "replay",
     "save_evidence",

@@ -162,6 +162,15 @@ def save_evidence(path: str | Path, evidence: Evidence) -> None:
         ) from error
 
 
+def is_evidence(path: str | Path) -> bool:
+    """Return whether the file says that it is evidence; damaged or not."""
+    try:
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return "meta" in file.files and _KIND in str(file["meta"][()])
+    except (OSError, EOFError, BadZipFile, KeyError, ValueError, AttributeError):
+        return False
+
+
 def load_evidence(path: str | Path) -> Evidence:
     """Read an evidence file.
 

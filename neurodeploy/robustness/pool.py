@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from neurodeploy.errors import InputError
 from neurodeploy.robustness.cascade import Member, Tick, Trail, run_cascade
 from neurodeploy.robustness.classifiers import Attackable
 from neurodeploy.robustness.config import SIDES, RobustnessConfig, Side
+from neurodeploy.robustness.given_points import GivenPoints
 from neurodeploy.robustness.point_rows import PointRows, join_rows, no_rows
 from neurodeploy.robustness.suite import MemberPlan, Suite
 
@@ -33,11 +34,15 @@ class CleanSamples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoolMember:
-    """Who chose points: a member against one network, or a draw of noise (``ran`` None)."""
+    """Who chose points: a member against one network, a draw of noise (``ran`` None), or others.
+
+    ``given``: the points came from elsewhere; they count, but belong to no network's attack.
+    """
 
     name: str
     attacked: Side | None
     ran: Member | None
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +101,13 @@ class Pool:
         return any(member.attacked for member in self.members)
 
     def numbers(self, side: Side | None) -> tuple[int, ...]:
-        """Return which members attack ``side`` (None: neither)."""
-        return tuple(i for i, member in enumerate(self.members) if member.attacked == side)
+        """Return which members attack ``side`` (None: neither); none that were given."""
+        return tuple(i for i, m in enumerate(self.members) if m.attacked == side and not m.given)
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """Which members came from elsewhere."""
+        return tuple(i for i, member in enumerate(self.members) if member.given)
 
     def right_on(self, side: Side, members: Collection[int]) -> NDArray[np.bool_]:
         """Return where ``side`` is right on the points of ``members``, [n]; not the clean one."""
@@ -148,6 +158,7 @@ def build_pool(
     tick: Tick,
     *,
     null: bool = True,
+    given: Sequence[GivenPoints] = (),
 ) -> Pool:
     """Run one cascade against each network, or draw noise, and replay every point on both.
 
@@ -155,7 +166,7 @@ def build_pool(
     are attacked from the same random starts, so that a difference between them is no luck of the
     start. The null line is one more cascade against the float network, with other seeds; an
     attack without randomness has none, as its second run is the first one again.
-    ``null=False`` leaves it out.
+    ``null=False`` leaves it out. Points that were ``given`` join attacks where the ball holds them.
     """
     second = null and asked.uses_seed
     max_code = classifiers["float"].max_code
@@ -176,6 +187,7 @@ def build_pool(
             for m in trails[side].members
         )
         rows = _after(trails["float"], trails["fixed"], n_input)
+        members, rows = _join_given(members, rows, given, ball, clean.codes)
         null_rows = no_rows(n_input)
         if second:
             null_rows = _trail(asked, config, True, classifiers["float"], clean, ball, say).rows
@@ -217,6 +229,23 @@ def _after(first: Trail, second: Trail, n_input: int) -> PointRows:
     more = second.rows
     moved = PointRows(more.sample, more.member + len(first.members), more.points)
     return join_rows((first.rows, moved), n_input)
+
+
+def _join_given(
+    members: tuple[PoolMember, ...],
+    rows: PointRows,
+    given: Sequence[GivenPoints],
+    ball: Ball,
+    codes: NDArray[np.int32],
+) -> tuple[tuple[PoolMember, ...], PointRows]:
+    """Return members and rows with the given points that the ball holds."""
+    parts = [rows]
+    for points in given:
+        inside = points.inside(ball, codes)
+        number = np.full(inside.sample.size, len(members), dtype=np.int64)
+        parts.append(PointRows(inside.sample, number, inside.points))
+        members = (*members, PoolMember(f"given: {points.name}", None, None, given=True))
+    return members, join_rows(parts, codes.shape[1])
 
 
 def _noise(

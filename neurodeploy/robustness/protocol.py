@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -29,6 +29,7 @@ from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.robustness.classifiers import Attackable, NetworkClassifier
 from neurodeploy.robustness.config import SIDES, RobustnessConfig, Side, ThreatModel
 from neurodeploy.robustness.evidence import Evidence, EvidenceRow, evidence_key
+from neurodeploy.robustness.given_points import GivenPoints
 from neurodeploy.robustness.label_checks import check_labels
 from neurodeploy.robustness.pool import CleanSamples, Pool, build_pool, member_count
 from neurodeploy.robustness.result import RobustnessResult
@@ -56,6 +57,7 @@ def evaluate(
     labels: NDArray[Any],
     config: RobustnessConfig | None = None,
     *,
+    given: Sequence[GivenPoints] = (),
     progress: Progress | None = None,
     device: str = "cpu",
     threads: int | None = None,
@@ -68,6 +70,8 @@ def evaluate(
         Clean evaluation samples as input codes. None of them may have tuned the network: see
         ``check_overlap``.
     labels : integer array [n]
+    given : sequence of GivenPoints
+        Adversarial points from elsewhere: they join every attack whose ball holds them.
     progress : callable
         Called as ``progress(stage, done, total)`` before each member. An exception raised in it
         (or an interrupt) stops the evaluation; nothing is left behind.
@@ -96,6 +100,7 @@ def evaluate(
         codes,
         labels,
         config or RobustnessConfig(),
+        given=given,
         progress=progress,
         threads=threads,
     )
@@ -107,6 +112,7 @@ def evaluate_classifiers(
     labels: NDArray[Any],
     config: RobustnessConfig,
     *,
+    given: Sequence[GivenPoints] = (),
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> RobustnessResult:
@@ -138,7 +144,7 @@ def evaluate_classifiers(
     noticed = check_labels(labels, classes["float"], allow_empty=config.allow_empty_classes)
     clean = CleanSamples(codes, labels, {s: classifiers[s].predict(codes) for s in SIDES})
     with _torch_threads(threads or 1):
-        pools, checks = _build(classifiers, clean, config, max_code, progress)
+        pools, checks = _build(classifiers, clean, config, max_code, given, progress)
     lines = _strength_lines(pools, config.tolerance_points)
     # This check runs at one radius and speaks about every radius of its suite.
     grey = grey_image(max_code, codes.shape[1])
@@ -181,6 +187,7 @@ def _build(
     clean: CleanSamples,
     config: RobustnessConfig,
     max_code: int,
+    given: Sequence[GivenPoints],
     progress: Progress | None,
 ) -> tuple[tuple[Pool, ...], dict[str, Pool]]:
     """Run every member: the pools of the result, and for each suite its check at a large radius."""
@@ -197,7 +204,7 @@ def _build(
         done += 1
 
     def pool(suite: Suite | Perturbation, radius: float, null: bool = True) -> Pool:
-        return build_pool(suite, radius, classifiers, clean, config, tick, null=null)
+        return build_pool(suite, radius, classifiers, clean, config, tick, null=null, given=given)
 
     large = large_radius(config.norm, max_code, clean.codes.shape[1])
     pools = tuple(pool(suite, radius) for suite in asked for radius in config.radii_codes)

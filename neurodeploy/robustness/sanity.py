@@ -8,7 +8,7 @@ tolerance of the verdict: what is larger than the tolerance could turn it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -66,6 +66,7 @@ def pool_lines(pool: Pool, tolerance_points: float) -> tuple[SanityLine, ...]:
         lines.append(_transfer_line(pool, side, min(SLACK_POINTS, tolerance_points)))
         lines += _stronger_lines(pool, side, more)
         lines += _query_lines(pool, side, more)
+        lines += _given_lines(pool, side, more)
     return tuple(lines)
 
 
@@ -212,11 +213,11 @@ def _stronger_lines(pool: Pool, side: Side, slack: float) -> list[SanityLine]:
     stronger = [n for n, m in enumerate(pool.members) if m.ran and m.ran.plan.stronger]
     if not stronger:
         return []
-    others = [n for n in range(len(pool.members)) if n not in stronger]
-    before = pool.clean.right(side) & pool.right_on(side, others)
-    more = before & ~pool.robust(side)
+    before = pool.clean.right(side) & pool.right_on(side, _all_but(pool, stronger))
+    after = before & pool.right_on(side, stronger)
+    more = before & ~after
     detail = (
-        f"{side}: {_points(before):.1f} % before, {_points(pool.robust(side)):.1f} % after more "
+        f"{side}: {_points(before):.1f} % before, {_points(after):.1f} % after more "
         f"steps and restarts: {_points(more):.1f} points less"
     )
     ok = _points(more) <= slack
@@ -231,12 +232,27 @@ def _query_lines(pool: Pool, side: Side, slack: float) -> list[SanityLine]:
     late = [n for n, m in enumerate(pool.members) if m.ran and _asks_after(m.ran, min(stages))]
     if not late:
         return []
-    others = [n for n in range(len(pool.members)) if n not in late]
-    before = pool.clean.right(side) & pool.right_on(side, others)
-    more = before & ~pool.robust(side)
+    before = pool.clean.right(side) & pool.right_on(side, _all_but(pool, late))
+    more = before & ~pool.right_on(side, late)
     detail = f"{side}: {_points(more):.1f} points were broken by queries and by no gradient"
     ok = _points(more) <= slack
     return [_line("queries find little more than gradients", ok, detail, side, pool)]
+
+
+def _given_lines(pool: Pool, side: Side, limit: float) -> list[SanityLine]:
+    """Return the line about what points from elsewhere broke that no member did."""
+    if not pool.given:
+        return []
+    more = pool.clean.right(side) & pool.right_on(side, _all_but(pool, ())) & ~pool.robust(side)
+    names = ", ".join(pool.members[number].name for number in pool.given)
+    detail = f"{side}: {_points(more):.1f} points were broken by {names} alone"
+    ok = _points(more) <= limit
+    return [_line("points from elsewhere find little more", ok, detail, side, pool)]
+
+
+def _all_but(pool: Pool, some: Collection[int]) -> list[int]:
+    """Return the members but ``some``, and but what came from elsewhere."""
+    return [n for n in range(len(pool.members)) if n not in some and n not in pool.given]
 
 
 def _asks_after(ran: Member, stage: int) -> bool:

@@ -275,3 +275,25 @@ def test_a_folder_that_cannot_be_written_is_one_line(files, capsys, tmp_path):
     assert main(["robustness", str(net), "--data", str(data), "--config", str(sweep),
                  "--out", str(blocked / "out")]) == 2  # fmt: skip
     assert capsys.readouterr().err.count("error:") == 1
+
+
+def test_points_of_another_evaluation_count(files, capsys):
+    """The evidence of one run joins the next; a file without points is one error."""
+    folder, net, data, _ = files
+    fast = folder / "fast.toml"
+    base = ["robustness", str(net), "--data", str(data), "--config", str(fast), "--no-curves"]
+    text = '[robustness]\nperturbations = ["{}"]\nradii_codes = [20]\nbootstrap = 1000\n'
+    fast.write_text(text.format("pgd20"))
+    main([*base, "--out", str(folder / "strong")])
+    fast.write_text(text.format("fgsm"))
+    evidence = folder / "strong" / "evidence.npz"
+    main([*base, "--out", str(folder / "joined"), "--points", str(evidence)])
+    strong, joined = (load_evidence(folder / o / "evidence.npz") for o in ("strong", "joined"))
+    row = next(r for r in joined.rows if r.key == "fgsm/20")
+    assert "given: evidence.npz" in row.members
+    for side in ("float", "fixed"):
+        assert not (row.robust[side] & ~strong.rows[0].robust[side]).any()
+    capsys.readouterr()
+    assert main([*base, "--out", str(folder / "none"), "--points", str(data)]) == 2
+    assert "no points in it" in capsys.readouterr().err
+    assert not (folder / "none").exists()

@@ -11,7 +11,7 @@ import torch
 from robustness.trained_pair import trained_pair
 
 from neurodeploy.attacks import PGD, Ball, Corners
-from neurodeploy.robustness import RobustnessConfig, evaluate_classifiers
+from neurodeploy.robustness import GivenPoints, RobustnessConfig, evaluate_classifiers
 from neurodeploy.robustness.cascade import run_cascade
 from neurodeploy.robustness.config import SIDES
 from neurodeploy.robustness.statistics import paired_drop
@@ -54,27 +54,45 @@ class Logits(torch.nn.Module):
         return self.seen.scores(codes.clamp(0, self.seen.max_code)).float()
 
 
-@pytest.mark.parametrize("side", SIDES)
-def test_autoattack_breaks_at_most_one_percent_of_what_is_left(pair, judged, side):
-    """With each surrogate of the suite; its query attack sees none and runs once."""
+def autoattack(seen, codes, labels, number):
+    """Points that AutoAttack finds through one surrogate; its query attack sees none, runs once."""
     torchattacks = pytest.importorskip("torchattacks")
+    images = torch.from_numpy((codes / 255).astype(np.float32)).reshape(-1, 1, 8, 8)
+    attack = torchattacks.AutoAttack(
+        Logits(seen).eval(), eps=RADIUS / 255, n_classes=10, seed=number
+    )
+    if number:
+        attack = torchattacks.MultiAttack(attack._autoattack.attacks[:-1])
+    moved = attack(images, torch.from_numpy(labels)).detach().double().numpy()
+    return Ball("linf", RADIUS, 255).to_grid(moved.reshape(len(labels), -1) * 255, codes)
+
+
+def test_autoattack_breaks_at_most_one_percent_of_what_is_left(pair, judged):
+    """With each surrogate of the suite, against each network; what it breaks joins the pool."""
     classifiers, codes, labels = pair
     result, _ = judged
-    left = np.flatnonzero(result.evidence.rows[0].robust[side])
-    assert 150 < left.size < 300
-    ball = Ball("linf", RADIUS, 255)
-    images = torch.from_numpy((codes[left] / 255).astype(np.float32)).reshape(-1, 1, 8, 8)
-    broken = np.zeros(left.size, bool)
     followed = [p for p in full_suite().plans if p.attack.uses_gradient]
-    for number, surrogate in enumerate(dict.fromkeys(p.surrogate for p in followed)):
-        model = Logits(classifiers[side].under(surrogate)).eval()
-        attack = torchattacks.AutoAttack(model, eps=RADIUS / 255, n_classes=10, seed=number)
-        if number:
-            attack = torchattacks.MultiAttack(attack._autoattack.attacks[:-1])
-        moved = attack(images, torch.from_numpy(labels[left])).detach().double().numpy()
-        points = ball.to_grid(moved.reshape(left.size, -1) * 255, codes[left])
-        broken |= classifiers[side].predict(points) != labels[left]
-    assert broken.sum() <= 0.01 * codes.shape[0]
+    robust, clean, points = result.evidence.rows[0].robust, [], []
+    for side in SIDES:
+        left = np.flatnonzero(robust[side])
+        assert 150 < left.size < 300
+        broken = np.zeros(left.size, bool)
+        for number, surrogate in enumerate(dict.fromkeys(p.surrogate for p in followed)):
+            seen = classifiers[side].under(surrogate)
+            found = autoattack(seen, codes[left], labels[left], number)
+            wrong = classifiers[side].predict(found) != labels[left]
+            broken |= wrong
+            clean.append(codes[left[wrong]])
+            points.append(found[wrong])
+        assert broken.sum() <= 0.01 * codes.shape[0]
+    given = GivenPoints("autoattack", np.concatenate(clean), np.concatenate(points))
+    short = RobustnessConfig(("fgsm",), (RADIUS,), bootstrap=1000)
+    joined = evaluate_classifiers(classifiers, codes, labels, short, given=(given,))
+    kept = joined.evidence.rows[0].rows
+    number = joined.evidence.rows[0].members.index("given: autoattack")
+    assert (kept.member == number).sum() == len(given.points)
+    held = Ball("linf", RADIUS, 255).contains(kept.points, codes[kept.sample])
+    assert held.all()
 
 
 def test_transfer_overstates_and_every_line_holds(judged):
