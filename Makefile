@@ -4,10 +4,11 @@
 #   make lint   ruff, mypy --strict on the installed wheel, import contracts
 #   make bench  speed ratios, measured side by side
 #   make study  robustness of 210 digit networks before and after quantisation; resumes
+#   make study-check   one fold of it again, compared with the table
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench study clean
+.PHONY: help setup demo test test-slow lint bench study study-check clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
@@ -66,5 +67,9 @@ bench: setup
 study: $(VENV)/.installed
 	$(BIN)/python studies/digits_robustness.py $(STUDY_ARGS)
 
+study-check: $(VENV)/.installed
+	$(BIN)/python studies/digits_robustness.py --out study-check-out --seeds 1 --folds 1 \
+		--check studies/digits_robustness.csv
+
 clean:
-	rm -rf $(VENV) .lava-runtime .lint build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .lava-runtime .lint build dist study-check-out *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -5,7 +5,7 @@ claims. Cells are files of their own: stop it at any time and start it again; no
 repeated.
 
     python studies/digits_robustness.py [--out DIR] [--workers N] [--seeds N] [--folds N]
-        [--only VARIANT ...] [--hours H] [--table DIR]
+        [--only VARIANT ...] [--hours H] [--table DIR] [--check CSV]
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from code_hash import code_hash
 from digits_cells import Cell, all_cells, code_of, run_cell
+from digits_check import differences
 from digits_models import FOLDS, SEEDS, VARIANTS
 from digits_table import Results, report_text, rows_of, table_text
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -33,7 +35,7 @@ def hashes() -> tuple[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what is missing; return 0, or 130 if interrupted."""
+    """Run what is missing; return 0, 1 if a check fails, 130 if interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("study-out"), help="folder of the cells")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
@@ -42,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", default=(), choices=[v.name for v in VARIANTS])
     parser.add_argument("--hours", type=float, help="begin no cell after so many hours")
     parser.add_argument("--table", type=Path, default=Path("studies"), help="where results go")
+    parser.add_argument("--check", type=Path, help="compare with this table and write none")
     given = parser.parse_args(arguments)
     cells = list(all_cells(seeds=given.seeds, folds=given.folds, only=tuple(given.only)))
     training, code = hashes()
@@ -56,11 +59,24 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     results = Results(given.out, [cell for cell in cells if code_of(cell, given.out) == code])
     rows = [row for cell, found in results.cells.items() for row in rows_of(cell, found)]
+    if given.check is not None:
+        return _check(rows, given.check, complete=len(results.cells) == len(cells))
     given.table.mkdir(parents=True, exist_ok=True)
     write_text(given.table / "digits_robustness.csv", table_text(rows))
     write_text(given.table / "digits_robustness.md", report_text(results, code))
     print(f"{len(results.cells)} of {len(cells)} cells; {given.table / 'digits_robustness.md'}")
     return 0
+
+
+def _check(rows: list[dict[str, Any]], table: Path, *, complete: bool) -> int:
+    """Print how the rows differ from a table; return 1 if they do, or if cells are missing."""
+    found = differences(rows, table)
+    for text in found:
+        print(text)
+    print(f"{len(rows)} rows compared with {table}, {len(found)} differ")
+    if not complete:
+        print("cells are missing")
+    return int(bool(found) or not complete)
 
 
 def _run(

@@ -119,3 +119,57 @@ def test_intervals_hold_what_they_promise(seeds, spread):
         found = estimate(difference, run)
         held += found.low <= truth <= found.high
     assert held >= 33  # of 40 at 95 %; three seeds tell little of their own spread
+
+
+def table_of(folder, cell, right, network="def"):
+    """Write the table of one cell; return its rows and the file."""
+    from digits_cells import load_cell
+    from digits_table import rows_of, table_text
+
+    write_cell(folder, cell, right)
+    rows = [{**row, "network": network} for row in rows_of(cell, load_cell(cell, folder))]
+    file = folder / "table.csv"
+    file.write_text(table_text(rows))
+    return rows, file
+
+
+def changed(rows, measure, side, by):
+    return [{**r, side: r[side] + by} if r["measure"] == measure else r for r in rows]
+
+
+@pytest.mark.parametrize(
+    ("measure", "side", "by", "network", "wrong"),
+    [
+        ("clean", "fixed", 0, "def", 0),
+        ("clean", "fixed", 1, "def", 1),
+        ("certified/interval/4", "fixed", -1, "def", 1),
+        ("suite/26", "float", 4, "def", 0),
+        ("suite/26", "float", 5, "def", 1),
+        ("clean", "fixed", 1, "other", 0),
+        ("clean", "fixed", -2, "other", 1),
+        ("suite/26", "fixed", 3, "other", 0),
+        ("suite/26", "fixed", 4, "other", 1),
+        ("certified/interval/4", "fixed", 6, "other", 1),
+    ],
+)
+def test_a_second_run_is_compared(tmp_path, measure, side, by, network, wrong):
+    from digits_cells import all_cells
+    from digits_check import differences
+
+    rows, file = table_of(tmp_path, next(all_cells()), lambda m, i: i < 50)
+    again = [{**row, "network": network} for row in changed(rows, measure, side, by)]
+    found = differences(again, file)
+    assert len(found) == wrong
+    assert all(measure in text for text in found)
+
+
+def test_what_the_table_lacks_is_told(tmp_path):
+    from digits_cells import all_cells
+    from digits_check import differences
+
+    cells = list(all_cells())
+    rows, _ = table_of(tmp_path / "a", cells[0], lambda m, i: i < 50)
+    _, file = table_of(tmp_path / "b", cells[1], lambda m, i: i < 50)
+    assert len(differences(rows, file)) == len(rows)
+    rows[0]["fixed"] = ""
+    assert "fixed ''" in differences(rows, tmp_path / "a" / "table.csv")[0]
