@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,19 @@ from neurodeploy.robustness.point_rows import PointRows
 
 EVIDENCE_SCHEMA = 2
 _KIND = "neurodeploy robustness evidence"
+#: What numpy, zip and zlib raise for a file that is damaged, encrypted or of another kind.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+)
 
 
 def evidence_key(name: str, radius_codes: float) -> str:
@@ -167,7 +181,7 @@ def is_evidence(path: str | Path) -> bool:
     try:
         with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return "meta" in file.files and _KIND in str(file["meta"][()])
-    except (OSError, EOFError, BadZipFile, KeyError, ValueError, AttributeError):
+    except UNREADABLE:
         return False
 
 
@@ -201,15 +215,7 @@ def load_evidence(path: str | Path) -> Evidence:
         if faults := faults_of(evidence):
             raise ValueError("; ".join(faults))
         return evidence
-    except (
-        OSError,
-        EOFError,
-        BadZipFile,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except UNREADABLE as error:
         raise FileFormatError(f"{path}: cannot be read as evidence: {error}") from error
 
 

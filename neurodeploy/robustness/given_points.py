@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.attacks import Ball
 from neurodeploy.errors import FileFormatError, InputError
-from neurodeploy.robustness.evidence import is_evidence, load_evidence
+from neurodeploy.robustness.evidence import UNREADABLE, is_evidence, load_evidence
 from neurodeploy.robustness.point_rows import PointRows
 
 
@@ -32,7 +31,7 @@ class GivenPoints:
     Raises
     ------
     InputError
-        If the two have different shapes, or are no rows of whole codes.
+        If the two have different shapes, or are no rows of whole codes of 32 bits.
     """
 
     name: str
@@ -51,6 +50,11 @@ class GivenPoints:
             if values.dtype.kind not in "iu":
                 raise InputError(
                     f"{self.name}: {field} are {values.dtype}; points are whole input codes"
+                )
+            limits = np.iinfo(np.int32)
+            if values.size and not limits.min <= values.min() <= values.max() <= limits.max:
+                raise InputError(
+                    f"{self.name}: {field} {values.min()}..{values.max()} are no input codes"
                 )
             object.__setattr__(self, field, values.astype(np.int32))
 
@@ -91,6 +95,8 @@ def load_points(path: str | Path) -> GivenPoints:
     if is_evidence(path):
         evidence = load_evidence(path)
         rows = [row.rows for row in evidence.rows] + [row.null_rows for row in evidence.rows]
+        if not rows:
+            raise FileFormatError(f"{path}: no points in it; it is evidence of no attack")
         clean = [evidence.codes[part.sample] for part in rows]
         return GivenPoints(
             path.name, np.concatenate(clean), np.concatenate([part.points for part in rows])
@@ -98,7 +104,7 @@ def load_points(path: str | Path) -> GivenPoints:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return GivenPoints(path.name, file["clean"], file["points"])
-    except (OSError, EOFError, BadZipFile, KeyError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise FileFormatError(
             f"{path}: no points in it ({error}); give the evidence.npz of an evaluation, or an "
             ".npz with whole codes clean and points [m, n_input]"

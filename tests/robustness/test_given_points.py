@@ -1,5 +1,7 @@
 """Adversarial points from elsewhere join the pool, inside the ball only, and are told apart."""
 
+import json
+
 import numpy as np
 import pytest
 from robustness.standins import Blind, random_linear, truly_robust
@@ -117,6 +119,57 @@ def test_files_that_hold_no_points(arrays, error, tmp_path):
     np.savez(tmp_path / "points.npz", **arrays)
     with pytest.raises(error):
         load_points(tmp_path / "points.npz")
+
+
+def damaged(path):
+    rng = np.random.default_rng(0)
+    np.savez_compressed(path, **{name: rng.integers(0, 9, (500, 30)) for name in FIELDS})
+    raw = bytearray(path.read_bytes())
+    raw[200:260] = bytes(b ^ 0x5A for b in raw[200:260])
+    path.write_bytes(raw)
+
+
+def encrypted(path):
+    np.savez(path, **{name: np.zeros((2, 3), int) for name in FIELDS})
+    raw = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = -1
+        while (at := raw.find(mark, at + 1)) >= 0:
+            raw[at + flags] |= 1
+    path.write_bytes(raw)
+
+
+def one_array(path):
+    with path.open("wb") as file:
+        np.save(file, np.zeros((2, 3), int))
+
+
+def evidence_with(**changes):
+    def write(path):
+        meta = {"kind": "neurodeploy robustness evidence", "schema": 2, "max_code": 15,
+                "fingerprints": {}, "rows": [], **changes}  # fmt: skip
+        nothing = {"codes": np.zeros((2, 3), int), "labels": np.zeros(2, int)}
+        np.savez(path, meta=np.array(json.dumps(meta)), index=np.arange(2), **nothing)
+
+    return write
+
+
+FIELDS = ("clean", "points")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [damaged, encrypted, one_array, evidence_with(), evidence_with(max_code=float("inf"))],
+)
+def test_files_that_cannot_be_read_are_one_error(write, tmp_path):
+    write(tmp_path / "points.npz")
+    with pytest.raises(FileFormatError, match=r"points\.npz"):
+        load_points(tmp_path / "points.npz")
+
+
+def test_codes_that_no_32_bits_hold_do_not_wrap():
+    with pytest.raises(InputError, match="no input codes"):
+        GivenPoints("x", np.zeros((1, 2), int), np.array([[2**32 + 5, 1]]))
 
 
 def test_points_of_another_width_and_no_file(linear, tmp_path):
