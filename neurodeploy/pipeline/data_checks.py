@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.attacks import Ball
 from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.files import sample_hashes
 from neurodeploy.findings import Finding
 from neurodeploy.network import Network, Samples
-from neurodeploy.robustness import RobustnessConfig, RobustnessResult
+from neurodeploy.robustness import GivenPoints, RobustnessConfig, RobustnessResult
 from neurodeploy.robustness.label_checks import check_labels
 
 #: A float accuracy below this many times chance is no evidence about anything.
@@ -35,6 +37,37 @@ def check_test_data(test: Samples, network: Network, config: RobustnessConfig) -
             f"radius {widest:g} codes is larger than the whole range 0..{highest} allows in "
             f"{config.norm}; choose smaller radii (--radii)"
         )
+
+
+def check_given(
+    given: Sequence[GivenPoints], codes: NDArray[np.int32], config: RobustnessConfig, max_code: int
+) -> None:
+    """Raise before anything runs or is written if points from elsewhere have another width.
+
+    Parameters
+    ----------
+    codes : int32 [B, n_input]
+    """
+    ball = Ball(config.norm, config.radii_codes[-1], max_code)
+    for points in given:
+        points.inside(ball, codes)
+
+
+def given_findings(given: Sequence[GivenPoints], result: RobustnessResult) -> tuple[Finding, ...]:
+    """Warn where no point of a file counts: then its line says nothing."""
+    counted = {m["name"] for row in result.rows for m in row["members"] if m["samples"]}
+    return tuple(
+        Finding(
+            "warning",
+            points.name,
+            f"none of {len(points.points)} points counts: no sample of the test data equals the "
+            "clean one within an attack's radius",
+            "give points that were made from these test data, with this encoding",
+            {"points": len(points.points)},
+        )
+        for points in given
+        if f"given: {points.name}" not in counted
+    )
 
 
 def repeated_findings(codes: NDArray[np.int32]) -> tuple[Finding, ...]:

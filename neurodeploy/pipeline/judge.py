@@ -15,7 +15,9 @@ from neurodeploy.pipeline.certificates import measure_certificates
 from neurodeploy.pipeline.curves import measure_curves
 from neurodeploy.pipeline.data_checks import (
     chance_findings,
+    check_given,
     check_test_data,
+    given_findings,
     repeated_findings,
 )
 from neurodeploy.pipeline.deploy import QUICK_SAMPLES, make_folder
@@ -66,6 +68,7 @@ def judge_robustness(
     codes = test.codes(network.encoder, network.n_input)
     clipped = test.out_of_range(network.encoder)
     overlap = check_overlap(net.calibration, codes, allow=allow_overlap)
+    check_given(given, codes, config, network.encoder.max_code)
     make_folder(folder)
     for old in ("curves.json", "robustness.html"):  # of another evaluation
         (folder / old).unlink(missing_ok=True)
@@ -81,7 +84,7 @@ def judge_robustness(
         device=device,
         threads=threads,
     )
-    repeated = repeated_findings(codes)
+    data = (*given_findings(given, result), *repeated_findings(codes))
     chance = chance_findings(result, network.population(network.readout.population).size)
     save_evidence(folder / "evidence.npz", result.evidence)
     document = {
@@ -96,7 +99,7 @@ def judge_robustness(
         **result.as_dict(),
         "findings": [
             f.as_dict()
-            for f in (*chance, *repeated, *result.findings(), *overlap, *clipped, *model.findings)
+            for f in (*chance, *data, *result.findings(), *overlap, *clipped, *model.findings)
         ],
     }
     write_json(folder / "robustness.json", document)

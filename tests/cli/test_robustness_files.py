@@ -297,3 +297,28 @@ def test_points_of_another_evaluation_count(files, capsys):
     assert main([*base, "--out", str(folder / "none"), "--points", str(data)]) == 2
     assert "no points in it" in capsys.readouterr().err
     assert not (folder / "none").exists()
+
+
+def test_points_that_cannot_count_are_told(files, capsys, tmp_path):
+    """Of another width: an error that leaves what was there. Of other samples: a warning."""
+    _, net, data, _ = files
+    fast = tmp_path / "fast.toml"
+    fast.write_text('[robustness]\nperturbations = ["fgsm"]\nradii_codes = [20]\n')
+    out, given = tmp_path / "out", tmp_path / "others.npz"
+    out.mkdir()
+    (out / "robustness.html").write_text("of an earlier evaluation")
+    command = ["robustness", str(net), "--data", str(data), "--config", str(fast), "--no-curves",
+               "--out", str(out), "--points", str(given)]  # fmt: skip
+    np.savez(given, clean=np.zeros((2, 5), int), points=np.zeros((2, 5), int))
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "points of 5 inputs; the network has 16" in capsys.readouterr().err
+    assert {p.name for p in out.iterdir()} == {"robustness.html"}
+    np.savez(given, clean=np.full((2, 16), 77), points=np.full((2, 16), 78))
+    main(command)
+    assert "warning: others.npz: none of 2 points counts" in capsys.readouterr().err
+    with np.load(data) as file:
+        codes = np.rint(file["images"].reshape(-1, 16)[:3] * 255).astype(int)
+    np.savez(given, clean=codes, points=codes)
+    main(command)
+    assert "points counts" not in capsys.readouterr().err
