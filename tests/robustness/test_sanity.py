@@ -175,6 +175,15 @@ def test_widths(shift, ok):
     assert lines[WIDTH, "float"]
 
 
+def test_widths_are_compared_by_counts(monkeypatch):
+    """83 and 18 of 1000 differ by exactly 6.5 points; their shares do not, in floating point."""
+    assert 100 * 83 / 1000 - 100 * 18 / 1000 > 6.5
+    monkeypatch.setitem(globals(), "N", 1000)
+    outcomes = good(0.083)
+    outcomes["fixed", 1.0] = (right(0.083), right(0.083, 0.065))
+    assert verdicts(lines_of(pool(outcomes)))[WIDTH, "fixed"]
+
+
 @pytest.mark.parametrize(("white", "ok"), [(0.50, True), (0.52, True), (0.5225, False)])
 def test_transfer(white, ok):
     """Fixed stays right on ``white`` of its own adversaries, on half of float's."""
