@@ -112,7 +112,7 @@ def robustness(arguments: argparse.Namespace) -> int:
 
 
 def print_robustness(console: Console, result: Any) -> None:
-    """Print the verdict and one line per perturbation and radius."""
+    """Print the verdict, lines per perturbation and radius, and every sanity line."""
     console.say(f"{result.verdict}: {result.verdict_text}")
     console.table(
         ("perturbation", "radius", "float", "fixed", "lost", "gained", "drop 95 %", "verdict"),
@@ -130,9 +130,34 @@ def print_robustness(console: Console, result: Any) -> None:
             for row in result.rows
         ),
     )
+    console.say(
+        "\nbeside it: float against float, what transfer alone would say, and what n can show"
+    )
+    console.table(
+        (
+            "perturbation",
+            "radius",
+            "null lost",
+            "null gained",
+            "transfer",
+            "fixed",
+            "shows drops of",
+        ),
+        (
+            (
+                row["perturbation"],
+                row["radius_codes"],
+                *(percent(row["null"][k]) if row["null"] else "-" for k in ("lost", "gained")),
+                percent(row["transfer"]["fixed"]) if row["transfer"] else "-",
+                percent(row["fixed"]),
+                percent(row["detectable_drop"]),
+            )
+            for row in result.rows
+        ),
+    )
     for line in result.sanity:
-        if not line["ok"]:
-            console.say(f"  attack too weak? {line['line']}: {line['detail']}")
+        sign = "sanity:" if line["ok"] else "attack too weak?"
+        console.say(f"  {sign} {line['line']}: {line['detail']}")
 
 
 def print_certificates(console: Console, curves: Mapping[str, Any]) -> None:

@@ -70,8 +70,6 @@ def judge_robustness(
     overlap = check_overlap(net.calibration, codes, allow=allow_overlap)
     check_given(given, codes, config, network.encoder.max_code)
     make_folder(folder)
-    for old in ("curves.json", "robustness.html"):  # of another evaluation
-        (folder / old).unlink(missing_ok=True)
     report = progress or (lambda stage, done, total: None)
     result = evaluate(
         network,
@@ -86,6 +84,9 @@ def judge_robustness(
     )
     data = (*given_findings(given, result), *repeated_findings(codes))
     chance = chance_findings(result, network.population(network.readout.population).size)
+    # Of another evaluation: nothing of it may stand beside new evidence, even if writing fails.
+    for name in ("curves.json", "robustness.html", "robustness.json", "table.csv"):
+        (folder / name).unlink(missing_ok=True)
     save_evidence(folder / "evidence.npz", result.evidence)
     document = {
         "schema": 1,

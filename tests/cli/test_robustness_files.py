@@ -9,7 +9,7 @@ from small_models import write_data, write_model
 
 from neurodeploy.cli import main
 from neurodeploy.network import load_samples
-from neurodeploy.pipeline import certificates
+from neurodeploy.pipeline import certificates, judge
 from neurodeploy.pipeline.model import load_model
 from neurodeploy.robustness import load_evidence
 from neurodeploy.robustness.certificates import (
@@ -322,3 +322,46 @@ def test_points_that_cannot_count_are_told(files, capsys, tmp_path):
     np.savez(given, clean=codes, points=codes)
     main(command)
     assert "points counts" not in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_leaves_no_older_results_beside_new_evidence(
+    files, capsys, tmp_path, monkeypatch
+):
+    _, net, data, _ = files
+    fast = tmp_path / "fast.toml"
+    fast.write_text('[robustness]\nperturbations = ["gaussian"]\nradii_codes = [9]\n')
+    command = ["robustness", str(net), "--data", str(data), "--config", str(fast), "--no-curves",
+               "--out", str(tmp_path / "out")]  # fmt: skip
+    main(command)
+    assert (tmp_path / "out" / "robustness.json").is_file()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "robustness.json")
+
+    monkeypatch.setattr(judge, "write_json", full)
+    capsys.readouterr()
+    assert main([*command, "--seed", "3"]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"evidence.npz"}
+
+
+def test_every_sanity_line_and_what_stands_beside_a_result_are_printed(files, capsys, tmp_path):
+    _, net, data, _ = files
+    fast = tmp_path / "fast.toml"
+    fast.write_text('[robustness]\nperturbations = ["gaussian", "pgd5"]\nradii_codes = [20]\n')
+    main(["robustness", str(net), "--data", str(data), "--config", str(fast), "--no-curves",
+          "--out", str(tmp_path / "out")])  # fmt: skip
+    said = capsys.readouterr().out
+    document = json.loads((tmp_path / "out" / "robustness.json").read_text())
+    assert len(document["sanity"]) >= 5
+    for line in document["sanity"]:
+        sign = "sanity" if line["ok"] else "attack too weak?"
+        assert f"{line['line']}: {line['detail']}" in said
+        assert sign in said
+    noise, attack = document["robustness"]
+    beside = [line.split() for line in said[said.index("beside it") :].splitlines()[2:4]]
+    for row, words in zip((noise, attack), beside, strict=True):
+        numbers = [row["null"]["lost"], row["null"]["gained"], row["fixed"], row["detectable_drop"]]
+        if row["transfer"]:
+            numbers.insert(2, row["transfer"]["fixed"])
+        assert [w for w in words if "." in w] == [f"{100 * x:.1f}" for x in numbers]
