@@ -84,16 +84,30 @@ def quantize_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_width_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --weight-bits and --gain-bits."""
+    """Declare what the quantiser may choose."""
     parser.add_argument("--weight-bits", type=positive, default=8, help="2 to 8 (default 8)")
     parser.add_argument("--gain-bits", type=positive, default=8, help="1 to 8 (default 8)")
+    parser.add_argument(
+        "--scale", choices=("power_of_two", "search"), default="power_of_two",
+        help="search: of each layer, between powers of two",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rounding", choices=("nearest", "adaptive"), default="nearest",
+        help="adaptive: of weights, for the least error of membranes; needs --calibration",
+    )  # fmt: skip
 
 
 def widths(arguments: argparse.Namespace) -> Any:
-    """Return the quantiser's configuration from --weight-bits and --gain-bits."""
+    """Return the quantiser's configuration."""
     from neurodeploy.quantization import QuantizeConfig
 
-    return QuantizeConfig(arguments.weight_bits, arguments.gain_bits, arguments.lava_quirks)
+    return QuantizeConfig(
+        arguments.weight_bits,
+        arguments.gain_bits,
+        arguments.lava_quirks,
+        scale=arguments.scale,
+        rounding=arguments.rounding,
+    )
 
 
 def quantize(arguments: argparse.Namespace) -> int:

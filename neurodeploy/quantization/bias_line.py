@@ -29,7 +29,9 @@ from neurodeploy.quantization.rounding import quantize_weight, sign_mode_of, wei
 Lined = tuple[FixedPopulation, tuple[FixedSynapse, ...], tuple[Finding, ...]]
 
 
-def with_bias_line(fixed: FixedPopulation, drive: Drive, p: int, *, has_current: bool) -> Lined:
+def with_bias_line(
+    fixed: FixedPopulation, drive: Drive, p: int, *, has_current: bool, factor: float = 1.0
+) -> Lined:
     """Return ``fixed`` with start states for all neurons, and the line this takes, if any.
 
     Parameters
@@ -42,6 +44,8 @@ def with_bias_line(fixed: FixedPopulation, drive: Drive, p: int, *, has_current:
         One membrane unit is ``64 * 2**p`` units of v.
     has_current : bool
         Whether what arrives on a line passes through a current.
+    factor : float
+        ``drive`` is in units that are so many times smaller than the membrane's.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def with_bias_line(fixed: FixedPopulation, drive: Drive, p: int, *, has_current:
         If ``v_init`` itself has no start state, or the line no legal exponent.
     """
     if has_current:
-        return _with_current_bias(fixed, drive, p)
+        return _with_current_bias(fixed, drive, p, factor)
     moved = ~with_start_v(fixed)
     if not moved.any():
         return fixed, (), ()
@@ -58,21 +62,21 @@ def with_bias_line(fixed: FixedPopulation, drive: Drive, p: int, *, has_current:
     line = _always_on_line(fixed, np.where(moved, drive.into_v, 0.0), p)
     text = (
         f"no start state lets the bias of {moved.sum()} neurons (up to "
-        f"{np.abs(drive.into_v[moved]).max():.4g}) act only from step 1; it enters through an "
-        f"always-on line with exponent {line.weight_exp}"
+        f"{np.abs(drive.into_v[moved]).max() / factor:.4g}) act only from step 1; it enters "
+        f"through an always-on line with exponent {line.weight_exp}"
     )
     return quiet, (line,), (Finding("warning", f"population {fixed.name}", text),)
 
 
-def _with_current_bias(fixed: FixedPopulation, drive: Drive, p: int) -> Lined:
+def _with_current_bias(fixed: FixedPopulation, drive: Drive, p: int, factor: float) -> Lined:
     where = f"population {fixed.name}"
     stuck = ~with_start_v(fixed)
     if (stuck & (fixed.decay_u != 4095)).any() and has_start_v(_without_bias(fixed, stuck)):
         raise RangeError(
             f"{where}: v_leak moves the membrane of {stuck.sum()} neurons by up to "
-            f"{np.abs(drive.into_v[stuck]).max():.4g} per step, and no start state lets that act "
-            f"only from the layer's own first step (hardware step {fixed.latency + 1}); a line "
-            "would pass through the synaptic current: train with v_leak = v_reset"
+            f"{np.abs(drive.into_v[stuck]).max() / factor:.4g} per step, and no start state lets "
+            f"that act only from the layer's own first step (hardware step {fixed.latency + 1}); a "
+            "line would pass through the synaptic current: train with v_leak = v_reset"
         )
     quiet = _without_bias(fixed, stuck)
     _require_start(quiet)
@@ -84,11 +88,11 @@ def _with_current_bias(fixed: FixedPopulation, drive: Drive, p: int) -> Lined:
     stored = np.ldexp(line.weight[:, 0].astype(np.float64), line.weight_exp - p)
     error, largest = float(np.abs(stored - bias).max()), float(np.abs(bias).max())
     text = (
-        f"the bias enters the synaptic current (up to {largest:.4g} per step) through an always-on "
-        f"line, rounded by up to {error / largest:.2%} of the largest"
+        f"the bias enters the synaptic current (up to {largest / factor:.4g} per step) through an "
+        f"always-on line, rounded by up to {error / largest:.2%} of the largest"
     )
     lines = (line,) if line.weight.any() else ()
-    return quiet, lines, (Finding("info", where, text, "", {"error": error}),)
+    return quiet, lines, (Finding("info", where, text, "", {"error": error / factor}),)
 
 
 def _require_start(quiet: FixedPopulation) -> None:

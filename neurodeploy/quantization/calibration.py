@@ -13,6 +13,7 @@ from neurodeploy.findings import Finding, Result
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.quantization.feedback_effect import FeedbackEffect
+from neurodeploy.quantization.input_moments import input_moments
 from neurodeploy.quantization.latencies import solve_latencies, with_extra_steps
 from neurodeploy.quantization.plain import require_plain, reset_origin
 from neurodeploy.quantization.population_scale import Seen
@@ -67,11 +68,13 @@ def quantize(
     extra = solve_latencies(network, longest_delay(profile)).extra
     # What the chip can do: feedback that is slower there is so in calibration too.
     possible = with_extra_steps(network, extra)
+    measures = config is not None and config.measures
     net, findings = quantize_network(
         network,
         profile,
         config,
         seen=_seen(possible, codes),
+        moments=input_moments(possible, _blocks(possible, codes)) if measures else None,
         steps=max(network.steps or 0, len(codes) if codes.ndim == 3 else 0),
         calibration_hashes=calibration_hashes,
     )

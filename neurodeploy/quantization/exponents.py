@@ -21,10 +21,12 @@ from neurodeploy.quantization.population_scale import (
     fine_enough,
     highest_scale,
 )
-from neurodeploy.quantization.rounding import RoundedWeight, quantize_weight, quantize_weight_at
+from neurodeploy.quantization.rounders import NearestRounder, Rounder
+from neurodeploy.quantization.rounding import RoundedWeight
 
 Demanded = Callable[[Sequence[RoundedWeight]], Demand]
 
+_NEAREST = NearestRounder()
 #: Bits that a convolution may lose to a common scale before it is better written out.
 EASY_LOSS = 1
 #: Bits that it may lose where it is too large to be written out.
@@ -42,7 +44,11 @@ class Fitted:
 
 
 def fit_exponents(
-    where: str, incoming: Sequence[Incoming], bits: int, demanded: Demanded
+    where: str,
+    incoming: Sequence[Incoming],
+    bits: int,
+    demanded: Demanded,
+    rounder: Rounder = _NEAREST,
 ) -> Fitted:
     """Round every synapse at its best exponent, or the best that some scale can follow.
 
@@ -54,7 +60,7 @@ def fit_exponents(
     RangeError
         If weights vanish at every legal exponent, or no scale fits.
     """
-    best = _best(incoming, bits)
+    best = [rounder.best(i, bits) for i in incoming]
     demand = demanded(best)
     rounded = best
     p: int | None = None
@@ -65,7 +71,8 @@ def fit_exponents(
         p = wanted if p is None or wanted is None else min(p, wanted)
         limit = (highest_scale(demand) if p is None else p) - WEIGHT_EXP_MIN
         again = [
-            _refit(i, b, r, bits, limit, p) for i, b, r in zip(incoming, best, rounded, strict=True)
+            _refit(i, b, r, bits, limit, p, rounder)
+            for i, b, r in zip(incoming, best, rounded, strict=True)
         ]
         settled = all(a is b for a, b in zip(again, rounded, strict=True))
         rounded = again
@@ -94,7 +101,7 @@ def misfits(
     must leave them all but ``tolerated`` bits, resolve the threshold, and let the other synapses
     follow with legal weight exponents.
     """
-    best = _best(incoming, bits)
+    best = [_NEAREST.best(i, bits) for i in incoming]
     demand = demanded(best)
     p = _conv_scale(incoming, best, demand)
     if p is None:
@@ -128,13 +135,6 @@ def misfits(
     return found
 
 
-def _best(incoming: Sequence[Incoming], bits: int) -> list[RoundedWeight]:
-    """Round each synapse for itself; of equal exponents a convolution has the finer scale."""
-    return [
-        quantize_weight(i.values, bits, finest=isinstance(i.layout, ConvLayout)) for i in incoming
-    ]
-
-
 def _conv_scale(
     incoming: Sequence[Incoming], best: Sequence[RoundedWeight], demand: Demand
 ) -> int | None:
@@ -154,15 +154,16 @@ def _refit(
     bits: int,
     limit: int,
     p: int | None,
+    rounder: Rounder,
 ) -> RoundedWeight:
     """Round again where the exponent is out of reach; return ``now`` itself where it is not."""
     if not best.mantissa.any():
         return now
     if p is not None and isinstance(arriving.layout, ConvLayout):
-        return now if now.exponent == p else quantize_weight_at(arriving.values, p, bits)
+        return now if now.exponent == p else rounder.at(arriving, p, bits)
     if now.exponent <= limit:
         return now
-    return quantize_weight(arriving.values, bits, highest_exponent=limit)
+    return rounder.best(arriving, bits, highest_exponent=limit)
 
 
 def _lost_bits(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import NeurodeployError, RangeError, ResourceError
+from neurodeploy.errors import InputError, NeurodeployError, RangeError, ResourceError
 from neurodeploy.findings import Finding, Result
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import (
@@ -22,19 +24,28 @@ from neurodeploy.network import (
 )
 from neurodeploy.quantization.bias_line import with_bias_line
 from neurodeploy.quantization.coarse_values import coarse_rows, coarse_thresholds
-from neurodeploy.quantization.convolutions import arriving_at
+from neurodeploy.quantization.convolutions import DemandOf, arriving_at
 from neurodeploy.quantization.exponents import Demanded, fit_exponents
 from neurodeploy.quantization.fixed_parts import fixed_population, fixed_synapse
 from neurodeploy.quantization.gain import quantize_gain
 from neurodeploy.quantization.incoming import Drive, Incoming, drive_of
+from neurodeploy.quantization.input_moments import Moments
 from neurodeploy.quantization.latencies import (
     Timeline,
     latency_findings,
     solve_latencies,
 )
+from neurodeploy.quantization.membrane_units import (
+    best_factor,
+    in_own_units,
+    in_units,
+    seen_in_units,
+)
 from neurodeploy.quantization.plain import require_plain, threshold_distance
 from neurodeploy.quantization.population_scale import Demand, Scale, Seen, demand_of
+from neurodeploy.quantization.rounders import MembraneRounder, NearestRounder, Rounder
 from neurodeploy.quantization.rounding import RoundedWeight
+from neurodeploy.quantization.scale_loss import scale_loss
 
 #: Weights, biases and thresholds beyond this, or all below its inverse, are no model's.
 _LARGEST = 1e60
@@ -54,21 +65,38 @@ class QuantizeConfig:
         Keep integers that Lava takes and no chip holds.
     sparse_limit : int
         Most connections of a convolution that is written out as a sparse matrix.
+    scale : {"power_of_two", "search"}
+        Units of v per membrane unit: a power of two, or the factor between two of them that
+        rounds weights and thresholds best (``membrane_units.py``).
+    rounding : {"nearest", "adaptive"}
+        Of weights. Adaptive: so that the membrane's error on calibration samples, and in every
+        direction they do not have, is least (``input_moments.py``); needs calibration samples.
     """
 
     weight_bits: int = 8
     gain_bits: int = 8
     lava_quirks: bool = False
     sparse_limit: int = 2**22
+    scale: Literal["power_of_two", "search"] = "power_of_two"
+    rounding: Literal["nearest", "adaptive"] = "nearest"
 
     def __post_init__(self) -> None:
-        """Check the widths."""
+        """Check the widths and choices."""
+        for name in ("scale", "rounding"):
+            known = get_args(get_type_hints(QuantizeConfig)[name])
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(known)}")
         if not 2 <= self.weight_bits <= 8:
             raise RangeError(f"weight_bits is {self.weight_bits}; Loihi stores 2 to 8 bits")
         if not 1 <= self.gain_bits <= 8:
             raise RangeError(f"gain_bits is {self.gain_bits}; a gain mantissa has 1 to 8 bits")
         if self.sparse_limit < 0:
             raise RangeError(f"sparse_limit is {self.sparse_limit}; it cannot be negative")
+
+    @property
+    def measures(self) -> bool:
+        """Whether calibration samples tell how good a rounding is."""
+        return self.scale == "search" or self.rounding == "adaptive"
 
 
 @dataclass(slots=True)
@@ -86,6 +114,7 @@ def quantize_network(
     config: QuantizeConfig | None = None,
     *,
     seen: Mapping[str, Seen] | None = None,
+    moments: Mapping[str, Moments] | None = None,
     steps: int | None = None,
     calibration_hashes: tuple[str, ...] = (),
 ) -> Result[FixedPointNetwork]:
@@ -101,6 +130,8 @@ def quantize_network(
         Widths and limits.
     seen : mapping of population to Seen
         How far its states went on the calibration samples.
+    moments : mapping of synapse to Moments
+        What they sent.
     steps : int
         Longest sample that bounds are for; default: the network's steps.
     calibration_hashes : tuple of str
@@ -118,6 +149,12 @@ def quantize_network(
     require_plain(network)
     config = config or QuantizeConfig()
     steps = steps or network.steps or 0
+    if config.rounding == "adaptive" and moments is None:
+        raise InputError(
+            "adaptive rounding needs calibration samples to know what enters a neuron; give "
+            "--calibration, or take rounding nearest"
+        )
+    measured = MembraneRounder(moments or {}, adaptive=config.rounding == "adaptive")
     timeline = solve_latencies(network, longest_delay(profile))
     built = _Built(findings=latency_findings(network, timeline, measured=seen is not None))
     refused: list[NeurodeployError] = []
@@ -126,7 +163,7 @@ def quantize_network(
         with np.errstate(over="ignore", invalid="ignore"):
             try:
                 _quantize_population(
-                    network, population, timeline, config, (seen or {}), steps, built
+                    network, population, timeline, config, measured, (seen or {}), steps, built
                 )
             except (RangeError, ResourceError) as error:
                 refused.append(error)
@@ -166,69 +203,89 @@ def longest_delay(profile: Profile) -> int:
 
 def _quantize_population(
     network: Network,
-    population: Population,
+    given: Population,
     timeline: Timeline,
     config: QuantizeConfig,
+    measured: MembraneRounder,
     seen: Mapping[str, Seen],
     steps: int,
     built: _Built,
 ) -> None:
-    where, bits = f"population {population.name}", config.weight_bits
+    where, bits = f"population {given.name}", config.weight_bits
+    _check_sizes(where, given, drive_of(network, given))
+    gain, shift, gain_max = quantize_gain(where, given.gain, config.gain_bits, built.findings)
+
+    def bounds_in(factor: float) -> DemandOf:
+        return _bounds(
+            network, in_units(given, factor), gain_max, steps,
+            seen_in_units(seen.get(given.name), factor),
+        )  # fmt: skip
+
+    factor = 1.0
+    if config.scale == "search":
+        arriving, _ = arriving_at(
+            network, given, timeline.delay, bounds_in(1.0), bits=bits, limit=config.sparse_limit
+        )
+        factor = best_factor(partial(scale_loss, given, arriving, bounds_in, measured, bits))
+    population = in_units(given, factor)
     drive = drive_of(network, population)
-    _check_sizes(where, population, drive)
-    gain, shift, gain_max = quantize_gain(where, population.gain, config.gain_bits, built.findings)
+    incoming, written_out = arriving_at(
+        network, population, timeline.delay, bounds_in(factor), bits=bits, limit=config.sparse_limit
+    )
+    built.findings += written_out
+    rounder: Rounder = measured if config.measures else NearestRounder()
+    fitted = fit_exponents(where, incoming, bits, bounds_in(factor)(incoming), rounder)
+    built.findings += fitted.findings
+    p = fitted.scale.p
+    for each, stored in zip(incoming, fitted.rounded, strict=True):
+        built.findings += coarse_rows(population, each, stored)
+        delay = timeline.delay[each.synapse.name]
+        built.synapses.append(
+            fixed_synapse(each, stored, p, encoder=network.encoder, weight_bits=bits, delay=delay)
+        )
+    built.findings += _unproven(where, fitted.demand, fitted.scale, factor)
+    latency = timeline.latency[population.name]
+    fixed = fixed_population(population, drive, p, latency, gain, shift)
+    has_current = population.decay_u is not None
+    fixed, line, moved = with_bias_line(fixed, drive, p, has_current=has_current, factor=factor)
+    built.populations.append(in_own_units(fixed, given, factor))
+    built.synapses += line
+    built.findings += moved
+    built.findings += coarse_thresholds(population, fixed, p)
+
+
+def _bounds(
+    network: Network, population: Population, gain_max: float, steps: int, seen: Seen | None
+) -> DemandOf:
+    """Return what bounds the states of ``population`` for given synapses and mantissas."""
+    where, drive = f"population {population.name}", drive_of(network, population)
 
     def bounds_for(incoming: Sequence[Incoming]) -> Demanded:
         for i in incoming:
             _require_size(where, "weights", i.values)
 
         def demanded(rounded: Sequence[RoundedWeight]) -> Demand:
-            known = seen.get(population.name)
-            return demand_of(population, incoming, rounded, drive, gain_max, steps, known)
+            return demand_of(population, incoming, rounded, drive, gain_max, steps, seen)
 
         return demanded
 
-    incoming, written_out = arriving_at(
-        network, population, timeline.delay, bounds_for, bits=bits, limit=config.sparse_limit
-    )
-    built.findings += written_out
-    fitted = fit_exponents(where, incoming, bits, bounds_for(incoming))
-    built.findings += fitted.findings
-    p = fitted.scale.p
-    for arriving, stored in zip(incoming, fitted.rounded, strict=True):
-        built.findings += coarse_rows(population, arriving, stored)
-        built.synapses.append(
-            fixed_synapse(
-                arriving,
-                stored,
-                p,
-                encoder=network.encoder,
-                weight_bits=bits,
-                delay=timeline.delay[arriving.synapse.name],
-            )
-        )
-    built.findings += _unproven(where, fitted.demand, fitted.scale)
-    latency = timeline.latency[population.name]
-    fixed = fixed_population(population, drive, p, latency, gain, shift)
-    has_current = population.decay_u is not None
-    fixed, line, moved = with_bias_line(fixed, drive, p, has_current=has_current)
-    built.populations.append(fixed)
-    built.synapses += line
-    built.findings += moved
-    built.findings += coarse_thresholds(population, fixed, p)
+    return bounds_for
 
 
-def _unproven(where: str, demand: Demand, scale: Scale) -> list[Finding]:
-    """Warn of states that fit what calibration showed, and not every input."""
+def _unproven(where: str, demand: Demand, scale: Scale, factor: float) -> list[Finding]:
+    """Warn of states that fit what calibration showed, and not every input.
+
+    ``demand`` and ``scale`` are in units that are ``factor`` times smaller than the membrane's.
+    """
     findings = []
     for state, proven, bound, counter in (
-        ("u", scale.u_proven, demand.u_bound, "wrap"),
-        ("v", scale.v_proven, demand.v_bound, "clamp"),
+        ("u", scale.u_proven, demand.u_bound / factor, "wrap"),
+        ("v", scale.v_proven, demand.v_bound / factor, "clamp"),
     ):
         if not proven:
             text = (
                 f"|{state}| may exceed 24 bits on unseen input (bound {bound:.4g}, scale "
-                f"2^{scale.p + 6})"
+                f"{2.0 ** (scale.p + 6) * factor:.6g})"
             )
             remedy, found = f"watch the {counter} counter", {f"{state}_bound": bound}
             findings.append(Finding("warning", where, text, remedy, found))

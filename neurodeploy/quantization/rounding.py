@@ -49,14 +49,20 @@ def weight_step(sign_mode: SignMode, weight_bits: int) -> int:
     return int(2 ** (8 - weight_bits + (sign_mode == "mixed")))
 
 
+def weight_limits(sign_mode: SignMode, weight_bits: int) -> tuple[int, int]:
+    """Return the lowest and highest mantissa that is a multiple of the step."""
+    step = weight_step(sign_mode, weight_bits)
+    lowest, highest, _ = WEIGHT_RANGE[sign_mode]
+    # For example 254 -> 240 for a step of 16.
+    return -(-lowest // step) * step, highest // step * step
+
+
 def round_weight(
     weight: NDArray[Any], exponent: int, sign_mode: SignMode, weight_bits: int
 ) -> NDArray[np.int64]:
     """Round ``weight * 2**exponent`` to the nearest legal mantissa, half to even, then clip."""
     step = weight_step(sign_mode, weight_bits)
-    lowest, highest, _ = WEIGHT_RANGE[sign_mode]
-    # The widest mantissa that is a multiple of the step, e.g. 254 -> 240 for a step of 16.
-    low, high = -(-lowest // step) * step, highest // step * step
+    low, high = weight_limits(sign_mode, weight_bits)
     scaled = np.ldexp(np.asarray(weight, dtype=np.float64), exponent) / step
     return np.asarray(np.clip(np.rint(scaled) * step, low, high), dtype=np.int64)
 
@@ -75,19 +81,26 @@ def quantize_weight(
     The smaller exponent wins a tie, with ``finest`` the larger one. ``highest_exponent`` bounds
     them all, at the price of unused high bits in the mantissas.
     """
+    found = candidates(weight, weight_bits, highest_exponent=highest_exponent)
+    return min(found[::-1] if finest else found, key=lambda c: c.rms_error)
+
+
+def candidates(
+    weight: NDArray[Any], weight_bits: int, *, highest_exponent: int | None = None
+) -> list[RoundedWeight]:
+    """Return ``weight`` to the nearest at every exponent worth a look, ascending; one if all 0."""
     weight = np.asarray(weight, dtype=np.float64)
     mode = sign_mode_of(weight)
     largest = float(np.abs(weight).max(initial=0.0))
     if largest == 0.0:
-        return RoundedWeight(np.zeros(weight.shape, dtype=np.int64), 0, mode, 0.0, 0)
+        return [RoundedWeight(np.zeros(weight.shape, dtype=np.int64), 0, mode, 0.0, 0)]
     lowest, highest, _ = WEIGHT_RANGE[mode]
     limit = max(highest, -lowest)
     safe = int(np.floor(np.log2(limit / largest)))
     exponents = range(safe - 2, safe + 8)
     if highest_exponent is not None and highest_exponent < exponents[-1]:
         exponents = range(min(safe - 2, highest_exponent), highest_exponent + 1)
-    candidates = [_rounded(weight, exponent, mode, weight_bits) for exponent in exponents]
-    return min(candidates[::-1] if finest else candidates, key=lambda c: c.rms_error)
+    return [_rounded(weight, exponent, mode, weight_bits) for exponent in exponents]
 
 
 def quantize_weight_at(weight: NDArray[Any], exponent: int, weight_bits: int = 8) -> RoundedWeight:

@@ -1,0 +1,180 @@
+"""What enters a population on calibration samples, as second moments: the measure of a rounding.
+
+The membrane of a neuron without resets is a sum of weighted inputs, each decayed since it came. So
+the expected squared error that a rounding ``E`` of its weights makes there is ``E C E^T``, with
+``C`` the second moments of the decayed input. Adversarial input leaves the directions that clean
+samples have: with ``C`` of clean samples alone a rounding pushes its errors where they are not
+seen, and robustness is lost although spikes agree better (digits, 4 bits, 26 codes: 7.2 % of the
+images lost, nearest rounding 2.8 %). ``RIDGE`` puts as much into every direction as the samples
+have on average; then 2.2 % are lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.network import (
+    INPUT,
+    ConvLayout,
+    Convolution,
+    Network,
+    Population,
+    SparseLayout,
+    Synapse,
+)
+from neurodeploy.quantization.incoming import Incoming, conv_layout
+from neurodeploy.simulate import run_float
+
+#: Times the mean second moment that is added to every input's own.
+RIDGE = 1.0
+#: Inputs of one neuron up to which moments between inputs are kept; beyond, only their own.
+MOST_INPUTS = 4608
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """Second moments of the decayed input of one synapse, without ridge.
+
+    Parameters
+    ----------
+    groups : tuple of float64 [k, k], or [k] where only the inputs' own are kept
+        One for a matrix, over its sources; one per group of a convolution, over the places of its
+        kernel [C_in / groups, h, w]; for a sparse matrix [n_source].
+    """
+
+    groups: tuple[Floats, ...]
+
+    def ridged(self) -> Moments:
+        """Return the moments with the ridge on their diagonals."""
+        found = []
+        for moments in self.groups:
+            own = moments if moments.ndim == 1 else np.diag(moments)
+            # Where nothing ever comes, any rounding is as good: then the nearest.
+            ridge = RIDGE * float(own.mean()) or 1.0
+            found.append(moments + (ridge if moments.ndim == 1 else ridge * np.eye(own.size)))
+        return Moments(tuple(found))
+
+    def diagonal(self) -> Moments:
+        """Return each input's own moment alone: much cheaper to measure with."""
+        return Moments(tuple(m if m.ndim == 1 else np.diag(m).copy() for m in self.groups))
+
+    def loss(self, error: Floats, layout: SparseLayout | ConvLayout | None) -> float:
+        """Return the expected squared error of the membrane, summed over rows.
+
+        ``error``: rounded minus float weights in the layout of an ``Incoming``.
+        """
+        if isinstance(layout, SparseLayout):
+            return float((error**2 * self.groups[0][layout.indices]).sum())
+        rows = grouped(error, len(self.groups))
+        total = 0.0
+        for part, moments in zip(rows, self.groups, strict=True):
+            seen = part * moments if moments.ndim == 1 else part @ moments
+            total += float((seen * part).sum())
+        return total
+
+
+def grouped(values: Floats, groups: int) -> Floats:
+    """Return a matrix or kernel as [groups, rows of a group, inputs of a row]."""
+    return values.reshape(groups, values.shape[0] // groups, -1)
+
+
+def plain_moments(incoming: Incoming) -> Moments:
+    """Return moments that know nothing: all inputs alike, of the size of the largest payload."""
+    layout, values = incoming.layout, incoming.values
+    own = incoming.payload**2
+    if isinstance(layout, SparseLayout):
+        return Moments((np.full(layout.n_source, own),))
+    groups = layout.groups if isinstance(layout, ConvLayout) else 1
+    return Moments((np.full(int(np.prod(values.shape[1:])), own),) * groups)
+
+
+def input_moments(network: Network, blocks: Iterator[NDArray[np.int32]]) -> Mapping[str, Moments]:
+    """Return the moments of every synapse over the samples of ``blocks``, by name.
+
+    Parameters
+    ----------
+    blocks : iterator of int32 [B, n_input] (held) or [T, B, n_input]
+        Calibration samples as input codes.
+    """
+    sums: dict[str, list[Floats]] = {}
+    counts: dict[str, int] = {}
+    for block in blocks:
+        records = run_float(network, block, record=("spikes",)).records
+        steps = len(block) if block.ndim == 3 else network.steps or 1
+        for population in network.populations:
+            for synapse in network.synapses_into(population.name):
+                if synapse.source != INPUT and f"{synapse.source}/spikes" not in records:
+                    continue
+                train = (
+                    np.asarray(records[f"{synapse.source}/spikes"])
+                    if synapse.source != INPUT
+                    else block if block.ndim == 3 else np.broadcast_to(block, (steps, *block.shape))
+                )  # fmt: skip
+                found, count = _summed(train, population, synapse)
+                before = sums.get(synapse.name)
+                sums[synapse.name] = (
+                    found if before is None else [a + b for a, b in zip(before, found, strict=True)]
+                )
+                counts[synapse.name] = counts.get(synapse.name, 0) + count
+    return {name: Moments(tuple(m / counts[name] for m in found)) for name, found in sums.items()}
+
+
+def _summed(
+    train: NDArray[np.generic], population: Population, synapse: Synapse
+) -> tuple[list[Floats], int]:
+    """Return sums of products of the decayed input, per group, and how many were added."""
+    kernel = _kernel(synapse)
+    keep = 1.0 - float(population.decay_v.mean())
+    keep_u = 0.0 if population.decay_u is None else 1.0 - float(population.decay_u.mean())
+    gain = np.ones(1) if population.gain is None else population.gain
+    u = v = np.zeros(train.shape[1:])
+    total: list[Floats] = []
+    count = 0
+    for t, sent in enumerate(train):
+        u = keep_u * u + gain[min(t, gain.size - 1)] * sent.astype(np.float64)
+        v = keep * v + u
+        rows = [v] if kernel is None else _patches(v, *kernel)
+        found = [_products(part) for part in rows]
+        total = found if not total else [a + b for a, b in zip(total, found, strict=True)]
+        count += rows[0].shape[0]
+    return total, count
+
+
+def _products(rows: Floats) -> Floats:
+    if rows.shape[1] > MOST_INPUTS:
+        return np.asarray((rows**2).sum(axis=0))
+    return np.asarray(rows.T @ rows)
+
+
+def _kernel(synapse: Synapse) -> tuple[ConvLayout, tuple[int, int]] | None:
+    """Return layout and extent of a convolution, None for a matrix."""
+    operator = synapse.operators[0]
+    if not isinstance(operator, Convolution):
+        return None
+    height, width = operator.weight.shape[2:]
+    return conv_layout(operator), (height, width)
+
+
+def _patches(values: Floats, layout: ConvLayout, extent: tuple[int, int]) -> list[Floats]:
+    """Return, per group, what each output position sees, [B * positions, C_in / groups * h * w]."""
+    batch = values.shape[0]
+    (pad_y, pad_x), (height, width) = layout.padding, extent
+    image = values.reshape(batch, *layout.input_shape)
+    image = np.pad(image, ((0, 0), (0, 0), (pad_y, pad_y), (pad_x, pad_x)))
+    _, rows, columns = layout.output_shape
+    y = np.arange(rows)[:, None] * layout.stride[0] + np.arange(height) * layout.dilation[0]
+    x = np.arange(columns)[:, None] * layout.stride[1] + np.arange(width) * layout.dilation[1]
+    seen = image[:, :, y[:, None, :, None], x[None, :, None, :]]  # B, C, rows, columns, h, w
+    seen = seen.transpose(0, 2, 3, 1, 4, 5)
+    per_group = layout.input_shape[0] // layout.groups
+    return [
+        seen[:, :, :, g * per_group : (g + 1) * per_group].reshape(
+            batch * rows * columns, per_group * height * width
+        )
+        for g in range(layout.groups)
+    ]

@@ -1,0 +1,69 @@
+"""How well a scale rounds a population: the expected squared error of its membranes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from neurodeploy.network import Population
+from neurodeploy.quantization.convolutions import DemandOf
+from neurodeploy.quantization.exponents import fit_exponents
+from neurodeploy.quantization.incoming import Incoming
+from neurodeploy.quantization.plain import threshold_distance
+from neurodeploy.quantization.rounders import MembraneRounder
+
+#: Inputs of a neuron up to which the search looks at moments between them, too.
+_SEARCHED = 256
+
+
+def scale_loss(
+    population: Population,
+    incoming: Sequence[Incoming],
+    bounds_in: Callable[[float], DemandOf],
+    measured: MembraneRounder,
+    bits: int,
+    factor: float,
+) -> float:
+    """Return the loss with a membrane unit ``factor`` times smaller, in the membrane's own units.
+
+    Of weights, rounded to the nearest, and of thresholds, per neuron.
+
+    Parameters
+    ----------
+    population : Population
+        In its own units.
+    incoming : sequence of Incoming
+        What enters it, in those units.
+    bounds_in : callable
+        Bounds of its states in units so many times smaller.
+
+    Raises
+    ------
+    RangeError
+        If no scale fits.
+    """
+    cheap = _cheap(measured, incoming)
+    scaled = [replace(i, values=i.values * factor) for i in incoming]
+    where = f"population {population.name}"
+    fitted = fit_exponents(where, scaled, bits, bounds_in(factor)(scaled), cheap)
+    lost = sum(cheap.loss(i, r) * _rows(i) for i, r in zip(scaled, fitted.rounded, strict=True))
+    distance = threshold_distance(population) * factor
+    distance = distance[np.isfinite(distance)]
+    unit = 2.0**fitted.scale.p
+    missed = ((np.rint(distance * unit) / unit - distance) ** 2).sum()
+    return float(lost + missed) / factor**2
+
+
+def _rows(incoming: Incoming) -> float:
+    """Return how many neurons share a row of the weights: the positions of a convolution."""
+    rows = incoming.values.shape[0] if incoming.values.ndim > 1 else 1
+    return incoming.row_sums(incoming.values).size / rows if incoming.values.ndim == 4 else 1.0
+
+
+def _cheap(measured: MembraneRounder, incoming: Sequence[Incoming]) -> MembraneRounder:
+    """Return the measure of the search: nearest mantissas, and moments no larger than they need."""
+    wide = any(i.values[0].size > _SEARCHED for i in incoming if i.values.ndim > 1)
+    moments = {n: m.diagonal() for n, m in measured.moments.items()} if wide else measured.moments
+    return MembraneRounder(moments)
