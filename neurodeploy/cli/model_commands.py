@@ -95,6 +95,10 @@ def add_width_arguments(parser: argparse.ArgumentParser) -> None:
         "--rounding", choices=("nearest", "adaptive"), default="nearest",
         help="adaptive: of weights, for the least error of membranes; needs --calibration",
     )  # fmt: skip
+    parser.add_argument(
+        "--bias", choices=("own", "corrected"), default="own",
+        help="corrected: takes the mean error of rounded weights away; needs --calibration",
+    )  # fmt: skip
 
 
 def widths(arguments: argparse.Namespace) -> Any:
@@ -107,6 +111,7 @@ def widths(arguments: argparse.Namespace) -> Any:
         arguments.lava_quirks,
         scale=arguments.scale,
         rounding=arguments.rounding,
+        bias=arguments.bias,
     )
 
 

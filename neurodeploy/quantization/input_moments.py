@@ -12,7 +12,7 @@ have on average; then 2.2 % are lost.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,9 +45,25 @@ class Moments:
     groups : tuple of float64 [k, k], or [k] where only the inputs' own are kept
         One for a matrix, over its sources; one per group of a convolution, over the places of its
         kernel [C_in / groups, h, w]; for a sparse matrix [n_source].
+    means : tuple of float64 [k]
+        Of every input, the constant that is nearest to it: decayed as the input is, and least
+        squares. A bias per step of ``-E means`` takes the mean error of a rounding ``E`` away.
+    constant : float
+        Second moment of a decayed input that is 1 at every step.
     """
 
     groups: tuple[Floats, ...]
+    means: tuple[Floats, ...]
+    constant: float
+
+    def centred(self) -> Moments:
+        """Return what is left of the moments beside the best constants."""
+        found = []
+        for moments, mean in zip(self.groups, self.means, strict=True):
+            taken = mean * mean if moments.ndim == 1 else np.outer(mean, mean)
+            found.append(moments - self.constant * taken)
+        nothing = tuple(np.zeros_like(mean) for mean in self.means)
+        return Moments(tuple(found), nothing, self.constant)
 
     def ridged(self) -> Moments:
         """Return the moments with the ridge on their diagonals."""
@@ -57,11 +73,12 @@ class Moments:
             # Where nothing ever comes, any rounding is as good: then the nearest.
             ridge = RIDGE * float(own.mean()) or 1.0
             found.append(moments + (ridge if moments.ndim == 1 else ridge * np.eye(own.size)))
-        return Moments(tuple(found))
+        return replace(self, groups=tuple(found))
 
     def diagonal(self) -> Moments:
         """Return each input's own moment alone: much cheaper to measure with."""
-        return Moments(tuple(m if m.ndim == 1 else np.diag(m).copy() for m in self.groups))
+        own = tuple(m if m.ndim == 1 else np.diag(m).copy() for m in self.groups)
+        return replace(self, groups=own)
 
     def loss(self, error: Floats, layout: SparseLayout | ConvLayout | None) -> float:
         """Return the expected squared error of the membrane, summed over rows.
@@ -77,6 +94,18 @@ class Moments:
             total += float((seen * part).sum())
         return total
 
+    def mean_error(self, error: Floats, incoming: Incoming) -> Floats:
+        """Return the constant input per step [N] that ``error`` of the weights comes nearest to."""
+        layout = incoming.layout
+        if isinstance(layout, SparseLayout):
+            return incoming.row_sums(error * self.means[0][layout.indices])
+        rows = grouped(error, len(self.groups))
+        means = np.stack(self.means)
+        per_row = (rows * means[:, None, :]).sum(axis=2).reshape(-1)
+        if isinstance(layout, ConvLayout):
+            return np.repeat(per_row, int(np.prod(layout.output_shape[1:])))
+        return per_row
+
 
 def grouped(values: Floats, groups: int) -> Floats:
     """Return a matrix or kernel as [groups, rows of a group, inputs of a row]."""
@@ -87,10 +116,11 @@ def plain_moments(incoming: Incoming) -> Moments:
     """Return moments that know nothing: all inputs alike, of the size of the largest payload."""
     layout, values = incoming.layout, incoming.values
     own = incoming.payload**2
-    if isinstance(layout, SparseLayout):
-        return Moments((np.full(layout.n_source, own),))
+    size = int(np.prod(values.shape[1:]))
     groups = layout.groups if isinstance(layout, ConvLayout) else 1
-    return Moments((np.full(int(np.prod(values.shape[1:])), own),) * groups)
+    if isinstance(layout, SparseLayout):
+        size = layout.n_source
+    return Moments((np.full(size, own),) * groups, (np.zeros(size),) * groups, 1.0)
 
 
 def input_moments(network: Network, blocks: Iterator[NDArray[np.int32]]) -> Mapping[str, Moments]:
@@ -101,48 +131,60 @@ def input_moments(network: Network, blocks: Iterator[NDArray[np.int32]]) -> Mapp
     blocks : iterator of int32 [B, n_input] (held) or [T, B, n_input]
         Calibration samples as input codes.
     """
-    sums: dict[str, list[Floats]] = {}
-    counts: dict[str, int] = {}
+    sums: dict[str, _Sums] = {}
     for block in blocks:
         records = run_float(network, block, record=("spikes",)).records
         steps = len(block) if block.ndim == 3 else network.steps or 1
+        held = block if block.ndim == 3 else np.broadcast_to(block, (steps, *block.shape))
+        trains = {INPUT: held} | {
+            key.removesuffix("/spikes"): np.asarray(train) for key, train in records.items()
+        }
         for population in network.populations:
             for synapse in network.synapses_into(population.name):
-                if synapse.source != INPUT and f"{synapse.source}/spikes" not in records:
-                    continue
-                train = (
-                    np.asarray(records[f"{synapse.source}/spikes"])
-                    if synapse.source != INPUT
-                    else block if block.ndim == 3 else np.broadcast_to(block, (steps, *block.shape))
-                )  # fmt: skip
-                found, count = _summed(train, population, synapse)
-                before = sums.get(synapse.name)
-                sums[synapse.name] = (
-                    found if before is None else [a + b for a, b in zip(before, found, strict=True)]
-                )
-                counts[synapse.name] = counts.get(synapse.name, 0) + count
-    return {name: Moments(tuple(m / counts[name] for m in found)) for name, found in sums.items()}
+                if synapse.source in trains:
+                    known = sums.setdefault(synapse.name, _Sums())
+                    known.add(trains[synapse.source], population, synapse)
+    return {name: known.moments() for name, known in sums.items()}
 
 
-def _summed(
-    train: NDArray[np.generic], population: Population, synapse: Synapse
-) -> tuple[list[Floats], int]:
-    """Return sums of products of the decayed input, per group, and how many were added."""
-    kernel = _kernel(synapse)
-    keep = 1.0 - float(population.decay_v.mean())
-    keep_u = 0.0 if population.decay_u is None else 1.0 - float(population.decay_u.mean())
-    gain = np.ones(1) if population.gain is None else population.gain
-    u = v = np.zeros(train.shape[1:])
-    total: list[Floats] = []
-    count = 0
-    for t, sent in enumerate(train):
-        u = keep_u * u + gain[min(t, gain.size - 1)] * sent.astype(np.float64)
-        v = keep * v + u
-        rows = [v] if kernel is None else _patches(v, *kernel)
-        found = [_products(part) for part in rows]
-        total = found if not total else [a + b for a, b in zip(total, found, strict=True)]
-        count += rows[0].shape[0]
-    return total, count
+class _Sums:
+    """Sums over samples, steps and positions, per group."""
+
+    def __init__(self) -> None:
+        self._products: list[Floats] = []
+        self._with_constant: list[Floats] = []
+        self._constant, self._count = 0.0, 0
+
+    def add(self, train: NDArray[np.generic], population: Population, synapse: Synapse) -> None:
+        """Add what arrived in ``train`` [T, B, n_source], decayed as the population does it."""
+        kernel = _kernel(synapse)
+        keep = 1.0 - float(population.decay_v.mean())
+        keep_u = 0.0 if population.decay_u is None else 1.0 - float(population.decay_u.mean())
+        gain = np.ones(1) if population.gain is None else population.gain
+        u = v = np.zeros(train.shape[1:])
+        one_u = one_v = 0.0
+        for t, sent in enumerate(train):
+            now = gain[min(t, gain.size - 1)]
+            u, one_u = keep_u * u + now * sent.astype(np.float64), keep_u * one_u + now
+            v, one_v = keep * v + u, keep * one_v + one_u
+            rows = [v] if kernel is None else _patches(v, *kernel)
+            self._products = _added(self._products, [_products(part) for part in rows])
+            means = [one_v * part.sum(axis=0) for part in rows]
+            self._with_constant = _added(self._with_constant, means)
+            self._constant += one_v * one_v * rows[0].shape[0]
+            self._count += rows[0].shape[0]
+
+    def moments(self) -> Moments:
+        """Return means of the sums."""
+        return Moments(
+            tuple(part / self._count for part in self._products),
+            tuple(part / self._constant for part in self._with_constant),
+            self._constant / self._count,
+        )
+
+
+def _added(total: list[Floats], more: list[Floats]) -> list[Floats]:
+    return more if not total else [a + b for a, b in zip(total, more, strict=True)]
 
 
 def _products(rows: Floats) -> Floats:

@@ -142,13 +142,13 @@ def choose_scale(where: str, demand: Demand, lowest: int, highest: int) -> Scale
     """
     proven = min(highest, _proven(demand))
     if proven >= lowest and fine_enough(proven, demand):
-        return _scale(proven, demand)
+        return scale_at(proven, demand)
     if demand.seen is not None:
         soft = min(highest, _likely(demand, demand.seen))
         if soft >= max(lowest, proven):
-            return _scale(soft, demand)
+            return scale_at(soft, demand)
     if proven >= lowest:
-        return _scale(proven, demand)
+        return scale_at(proven, demand)
     raise RangeError(
         f"{where}: no scale fits: weights need p in {lowest}..{highest}, the synaptic sum "
         f"({demand.a_bound:.4g}), threshold ({demand.threshold:.4g}) and bias ({demand.bias:.4g}) "
@@ -182,7 +182,8 @@ def fine_enough(p: int, demand: Demand) -> bool:
     return demand.threshold == 0.0 or demand.threshold * 2.0**p >= 64
 
 
-def _scale(p: int, demand: Demand) -> Scale:
+def scale_at(p: int, demand: Demand) -> Scale:
+    """Return the scale ``p`` with what is proven at it."""
     u_proven = p <= _u_allows(demand.u_bound, demand)
     return Scale(p, u_proven, p <= _largest(demand.v_bound, V_MAX / 64))
 

@@ -22,6 +22,7 @@ from neurodeploy.network import (
     Population,
     require_legal,
 )
+from neurodeploy.quantization.bias_correction import fit_with_bias
 from neurodeploy.quantization.bias_line import with_bias_line
 from neurodeploy.quantization.coarse_values import coarse_rows, coarse_thresholds
 from neurodeploy.quantization.convolutions import DemandOf, arriving_at
@@ -71,6 +72,8 @@ class QuantizeConfig:
     rounding : {"nearest", "adaptive"}
         Of weights. Adaptive: so that the membrane's error on calibration samples, and in every
         direction they do not have, is least (``input_moments.py``); needs calibration samples.
+    bias : {"own", "corrected"}
+        Corrected: takes the mean error that rounded weights make on calibration samples away.
     """
 
     weight_bits: int = 8
@@ -79,10 +82,11 @@ class QuantizeConfig:
     sparse_limit: int = 2**22
     scale: Literal["power_of_two", "search"] = "power_of_two"
     rounding: Literal["nearest", "adaptive"] = "nearest"
+    bias: Literal["own", "corrected"] = "own"
 
     def __post_init__(self) -> None:
         """Check the widths and choices."""
-        for name in ("scale", "rounding"):
+        for name in ("scale", "rounding", "bias"):
             known = get_args(get_type_hints(QuantizeConfig)[name])
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(known)}")
@@ -96,7 +100,12 @@ class QuantizeConfig:
     @property
     def measures(self) -> bool:
         """Whether calibration samples tell how good a rounding is."""
-        return self.scale == "search" or self.rounding == "adaptive"
+        return self.scale == "search" or self.needs_samples
+
+    @property
+    def needs_samples(self) -> bool:
+        """Whether nothing can be done without calibration samples."""
+        return self.rounding == "adaptive" or self.bias == "corrected"
 
 
 @dataclass(slots=True)
@@ -149,12 +158,14 @@ def quantize_network(
     require_plain(network)
     config = config or QuantizeConfig()
     steps = steps or network.steps or 0
-    if config.rounding == "adaptive" and moments is None:
+    if config.needs_samples and moments is None:
         raise InputError(
-            "adaptive rounding needs calibration samples to know what enters a neuron; give "
-            "--calibration, or take rounding nearest"
+            f"rounding {config.rounding} with bias {config.bias} needs calibration samples to "
+            "know what enters a neuron; give --calibration, or take rounding nearest and bias own"
         )
-    measured = MembraneRounder(moments or {}, adaptive=config.rounding == "adaptive")
+    measured = MembraneRounder(
+        moments or {}, config.rounding == "adaptive", corrects_bias=config.bias == "corrected"
+    )
     timeline = solve_latencies(network, longest_delay(profile))
     built = _Built(findings=latency_findings(network, timeline, measured=seen is not None))
     refused: list[NeurodeployError] = []
@@ -215,10 +226,10 @@ def _quantize_population(
     _check_sizes(where, given, drive_of(network, given))
     gain, shift, gain_max = quantize_gain(where, given.gain, config.gain_bits, built.findings)
 
-    def bounds_in(factor: float) -> DemandOf:
+    def bounds_in(factor: float, drive: Drive | None = None) -> DemandOf:
         return _bounds(
-            network, in_units(given, factor), gain_max, steps,
-            seen_in_units(seen.get(given.name), factor),
+            in_units(given, factor), gain_max, steps, seen_in_units(seen.get(given.name), factor),
+            drive or drive_of(network, in_units(given, factor)),
         )  # fmt: skip
 
     factor = 1.0
@@ -233,8 +244,13 @@ def _quantize_population(
         network, population, timeline.delay, bounds_in(factor), bits=bits, limit=config.sparse_limit
     )
     built.findings += written_out
-    rounder: Rounder = measured if config.measures else NearestRounder()
-    fitted = fit_exponents(where, incoming, bits, bounds_in(factor)(incoming), rounder)
+    if config.bias == "corrected":
+        fitted, drive = fit_with_bias(
+            population, drive, incoming, bits, lambda d: bounds_in(factor, d)(incoming), measured
+        )
+    else:
+        rounder: Rounder = measured if config.measures else NearestRounder()
+        fitted = fit_exponents(where, incoming, bits, bounds_in(factor)(incoming), rounder)
     built.findings += fitted.findings
     p = fitted.scale.p
     for each, stored in zip(incoming, fitted.rounded, strict=True):
@@ -255,10 +271,10 @@ def _quantize_population(
 
 
 def _bounds(
-    network: Network, population: Population, gain_max: float, steps: int, seen: Seen | None
+    population: Population, gain_max: float, steps: int, seen: Seen | None, drive: Drive
 ) -> DemandOf:
     """Return what bounds the states of ``population`` for given synapses and mantissas."""
-    where, drive = f"population {population.name}", drive_of(network, population)
+    where = f"population {population.name}"
 
     def bounds_for(incoming: Sequence[Incoming]) -> Demanded:
         for i in incoming:

@@ -66,10 +66,18 @@ class MembraneRounder:
     adaptive : bool
         Whether mantissas may leave the nearest: one input after the other takes the value that is
         best beside all others, until none moves. The loss never rises above that of the nearest.
+    corrects_bias : bool
+        Whether biases will take the mean errors away, so that only what varies counts.
     """
 
     moments: Mapping[str, Moments]
     adaptive: bool = False
+    corrects_bias: bool = False
+
+    def mean_error(self, arriving: Incoming, rounded: RoundedWeight) -> NDArray[np.float64]:
+        """Return the constant input per step [N] that the rounding's error comes nearest to."""
+        error = np.ldexp(rounded.mantissa.astype(np.float64), -rounded.exponent) - arriving.values
+        return self._known(arriving).mean_error(error, arriving)
 
     def loss(self, arriving: Incoming, rounded: RoundedWeight) -> float:
         """Return the squared error of the membrane, summed over the rows of the weights."""
@@ -95,13 +103,17 @@ class MembraneRounder:
         return self._adapted(arriving, nearest, bits) if self.adaptive else nearest
 
     def _of(self, arriving: Incoming) -> Moments:
+        known = self._known(arriving)
+        return (known.centred() if self.corrects_bias else known).ridged()
+
+    def _known(self, arriving: Incoming) -> Moments:
         known = self.moments.get(arriving.synapse.name)
         written_out = isinstance(arriving.layout, SparseLayout) and (
             known is not None and known.groups[0].shape != (arriving.layout.n_source,)
         )
         if known is None or written_out:
-            return plain_moments(arriving).ridged()
-        return known.ridged()
+            return plain_moments(arriving)
+        return known
 
     def _adapted(self, arriving: Incoming, nearest: RoundedWeight, bits: int) -> RoundedWeight:
         moments = self._of(arriving)

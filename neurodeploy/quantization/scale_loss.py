@@ -66,4 +66,4 @@ def _cheap(measured: MembraneRounder, incoming: Sequence[Incoming]) -> MembraneR
     """Return the measure of the search: nearest mantissas, and moments no larger than they need."""
     wide = any(i.values[0].size > _SEARCHED for i in incoming if i.values.ndim > 1)
     moments = {n: m.diagonal() for n, m in measured.moments.items()} if wide else measured.moments
-    return MembraneRounder(moments)
+    return MembraneRounder(moments, corrects_bias=measured.corrects_bias)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from quantization.deployable import random_deployable
+from quantization.moments import uncentred
 
 from neurodeploy.network import INPUT, ConvLayout, Convolution, Dense, SparseLayout
 from neurodeploy.quantization.incoming import Incoming, incoming_of
-from neurodeploy.quantization.input_moments import RIDGE, Moments, input_moments, plain_moments
+from neurodeploy.quantization.input_moments import RIDGE, input_moments, plain_moments
 from neurodeploy.simulate import run_float
 
 
@@ -66,8 +67,20 @@ def test_moments_are_sums_of_products(seed):
             wanted = [np.concatenate([e[g] for e in each]) for g in range(operator.groups)]
         else:
             wanted = [rows]
-        for moments, w in zip(found[synapse.name].groups, wanted, strict=True):
+        population = network.population(synapse.target)
+        ones = decayed(np.ones((4, 1)), population)[:, 0]
+        own = found[synapse.name]
+        assert own.constant == pytest.approx((ones**2).mean())
+        parts = zip(own.groups, own.means, own.centred().groups, wanted, strict=True)
+        for moments, mean, centred, w in parts:
             np.testing.assert_allclose(moments, w.T @ w / len(w), rtol=1e-9, atol=1e-9)
+            # Rows go by steps first: the decayed constant beside each.
+            beside = np.repeat(ones, len(w) // 4)[:, None]
+            best = np.linalg.lstsq(beside, w, rcond=None)[0][0]
+            np.testing.assert_allclose(mean, best, rtol=1e-9, atol=1e-9)
+            left = w - beside * best
+            scale = abs(moments).max() + 1
+            np.testing.assert_allclose(centred, left.T @ left / len(w), atol=1e-9 * scale)
 
 
 def test_the_loss_is_the_squared_error_of_what_is_summed():
@@ -75,7 +88,7 @@ def test_the_loss_is_the_squared_error_of_what_is_summed():
     rng = np.random.default_rng(3)
     inputs = rng.normal(size=(50, 6))
     error = rng.normal(size=(4, 6))
-    moments = Moments((inputs.T @ inputs / 50,))
+    moments = uncentred(inputs.T @ inputs / 50)
     expected = ((inputs @ error.T) ** 2).sum(axis=1).mean()
     assert moments.loss(error, None) == pytest.approx(expected, rel=1e-12)
     own = (error**2 @ np.diag(moments.groups[0])).sum()
@@ -87,7 +100,7 @@ def test_the_loss_is_the_squared_error_of_what_is_summed():
     assert moments.diagonal().loss(values, layout) == pytest.approx(
         (dense**2 @ np.diag(moments.groups[0])).sum()
     )
-    halves = Moments((inputs[:, :3].T @ inputs[:, :3], inputs[:, 3:].T @ inputs[:, 3:]))
+    halves = uncentred(inputs[:, :3].T @ inputs[:, :3], inputs[:, 3:].T @ inputs[:, 3:])
     kernel = rng.normal(size=(4, 3, 1, 1))
     parts = [
         ((inputs[:, :3] @ kernel[:2, :, 0, 0].T) ** 2).sum(),
@@ -98,11 +111,41 @@ def test_the_loss_is_the_squared_error_of_what_is_summed():
 
 
 def test_every_direction_counts_after_the_ridge():
-    silent = Moments((np.zeros((3, 3)), np.diag([2.0, 4.0, 0.0]))).ridged()
+    silent = uncentred(np.zeros((3, 3)), np.diag([2.0, 4.0, 0.0])).ridged()
     np.testing.assert_array_equal(silent.groups[0], np.eye(3))
     np.testing.assert_array_equal(
         silent.groups[1], np.diag([2.0, 4.0, 0.0]) + 2 * RIDGE * np.eye(3)
     )
+
+
+def test_mean_errors_of_every_layout():
+    rng = np.random.default_rng(7)
+    network = random_deployable(rng, operator="conv")
+    moments = input_moments(network, iter([rng.integers(0, 256, (4, network.n_input))]))
+    for population in network.populations:
+        for synapse in network.synapses_into(population.name):
+            operator = synapse.operators[0]
+            if synapse.name not in moments:
+                continue
+            arriving = incoming_of(network, population, synapse)
+            error = rng.normal(size=arriving.values.shape)
+            found = moments[synapse.name].mean_error(error, arriving)
+            means = moments[synapse.name].means
+            if isinstance(operator, Convolution):
+                per_group = error.shape[0] // operator.groups
+                each = [
+                    float(error[o].reshape(-1) @ means[o // per_group])
+                    for o in range(error.shape[0])
+                ]
+                wanted = np.repeat(each, population.size // error.shape[0])
+            elif arriving.layout is None:
+                wanted = error @ means[0]
+            else:
+                dense = np.zeros((population.size, arriving.layout.n_source))
+                rows = np.repeat(np.arange(population.size), np.diff(arriving.layout.indptr))
+                dense[rows, arriving.layout.indices] = error
+                wanted = dense @ means[0]
+            np.testing.assert_allclose(found, wanted, atol=1e-9)
 
 
 def test_what_knows_nothing_takes_all_inputs_alike():

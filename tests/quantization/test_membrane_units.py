@@ -50,8 +50,10 @@ def test_the_best_factor():
         best_factor(never)
 
 
-@pytest.mark.parametrize("rounding", ["nearest", "adaptive"])
-def test_searched_networks_are_legal_exact_and_closer(rounding):
+@pytest.mark.parametrize(
+    ("rounding", "bias"), [("nearest", "own"), ("nearest", "corrected"), ("adaptive", "corrected")]
+)
+def test_searched_networks_are_legal_exact_and_closer(rounding, bias):
     """Random networks of every kind; the integers run as the literal rules say."""
     agreed = {"power_of_two": [], "search": []}
     scales = set()
@@ -60,9 +62,9 @@ def test_searched_networks_are_legal_exact_and_closer(rounding):
         network = random_deployable(rng)
         codes = rng.integers(0, network.encoder.max_code + 1, (24, network.n_input))
         for scale, found in agreed.items():
-            config = QuantizeConfig(
-                weight_bits=4, scale=scale, rounding=rounding if scale == "search" else "nearest"
-            )
+            config = QuantizeConfig(weight_bits=4)
+            if scale == "search":
+                config = QuantizeConfig(weight_bits=4, scale=scale, rounding=rounding, bias=bias)
             try:
                 net = quantize(network, PROFILE, config, calibration=codes).value
             except RangeError:
@@ -88,12 +90,14 @@ def test_the_same_integers_every_time_and_refusals():
     rng = np.random.default_rng(5)
     network = random_deployable(rng)
     codes = rng.integers(0, 256, (40, network.n_input))
-    config = QuantizeConfig(weight_bits=4, scale="search", rounding="adaptive")
+    config = QuantizeConfig(weight_bits=4, scale="search", rounding="adaptive", bias="corrected")
     first, second = (quantize(network, PROFILE, config, calibration=codes).value for _ in range(2))
     for a, b in zip(first.synapses, second.synapses, strict=True):
         np.testing.assert_array_equal(a.weight, b.weight)
     with pytest.raises(InputError, match="calibration"):
         quantize(network, PROFILE, config)
+    with pytest.raises(InputError, match="calibration"):
+        quantize(network, PROFILE, QuantizeConfig(bias="corrected"))
     with pytest.raises(InputError, match="search"):
         QuantizeConfig(scale="fine")
     with pytest.raises(InputError, match="adaptive"):

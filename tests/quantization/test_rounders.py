@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from quantization.moments import uncentred
 from quantization.small_networks import network_of
 
 from neurodeploy.network import ConvLayout
 from neurodeploy.quantization.incoming import Incoming
-from neurodeploy.quantization.input_moments import Moments
 from neurodeploy.quantization.rounders import MembraneRounder, NearestRounder
 from neurodeploy.quantization.rounding import weight_limits, weight_step
 
@@ -23,7 +23,7 @@ def correlated(rng, k, groups=1):
     for _ in range(groups):
         x = rng.normal(size=(200, 1)) + 0.3 * rng.normal(size=(200, k))
         found.append(x.T @ x / 200)
-    return Moments(tuple(found))
+    return uncentred(*found)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])
@@ -65,7 +65,7 @@ def test_correlated_inputs_gain_and_independent_ones_stay_at_the_nearest():
     adaptive, nearest = (MembraneRounder({SYNAPSE.name: strong}, adaptive=a) for a in (True, False))
     before = nearest.loss(incoming, nearest.best(incoming, 4))
     assert adaptive.loss(incoming, adaptive.best(incoming, 4)) < 0.7 * before
-    alone = MembraneRounder({SYNAPSE.name: Moments((np.diag(rng.uniform(1, 2, 30)),))}, True)
+    alone = MembraneRounder({SYNAPSE.name: uncentred(np.diag(rng.uniform(1, 2, 30)))}, True)
     exponent = alone.best(incoming, 4).exponent
     np.testing.assert_array_equal(
         alone.at(incoming, exponent, 4).mantissa,
@@ -81,7 +81,7 @@ def test_groups_of_a_convolution_have_moments_of_their_own():
     rounder = MembraneRounder({SYNAPSE.name: moments}, adaptive=True)
     whole = rounder.at(arriving(kernel, layout), 5, 4)
     for g in range(2):
-        part = MembraneRounder({SYNAPSE.name: Moments((moments.groups[g],))}, adaptive=True)
+        part = MembraneRounder({SYNAPSE.name: uncentred(moments.groups[g])}, adaptive=True)
         alone = part.at(arriving(kernel[2 * g : 2 * g + 2].reshape(2, 6)), 5, 4)
         np.testing.assert_array_equal(
             whole.mantissa[2 * g : 2 * g + 2].reshape(2, 6), alone.mantissa
@@ -90,7 +90,7 @@ def test_groups_of_a_convolution_have_moments_of_their_own():
 
 def test_silent_and_zero_weights():
     rng = np.random.default_rng(2)
-    silent = MembraneRounder({SYNAPSE.name: Moments((np.zeros((3, 3)),))}, adaptive=True)
+    silent = MembraneRounder({SYNAPSE.name: uncentred(np.zeros((3, 3)))}, adaptive=True)
     values = rng.normal(size=(2, 3))
     found = silent.best(arriving(values), 4)
     np.testing.assert_array_equal(
