@@ -20,10 +20,20 @@ from neurodeploy.network.encoding import ConstantEncoder
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """Images [B, n] in input units (float64) and labels [B] (int64), both read-only."""
+    """Labelled images; arrays are read-only.
+
+    Parameters
+    ----------
+    images : float64 [B, n]
+        In input units.
+    labels : int64 [B]
+    index : int64 [B]
+        Where each sample stands in the data that it was taken from; default 0, 1, ...
+    """
 
     images: NDArray[np.float64]
     labels: NDArray[np.int64]
+    index: NDArray[np.int64] = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
         """Flatten the images and check them."""
@@ -43,6 +53,10 @@ class Samples:
         flat = images.reshape(images.shape[0], -1)
         object.__setattr__(self, "images", frozen(flat))
         object.__setattr__(self, "labels", frozen(labels.astype(np.int64)))
+        index = np.arange(labels.size) if self.index is None else np.asarray(self.index)
+        if index.shape != labels.shape:
+            raise ShapeError(f"index: shape {index.shape} does not fit {labels.size} images")
+        object.__setattr__(self, "index", frozen(index.astype(np.int64)))
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -50,7 +64,7 @@ class Samples:
 
     def first(self, n: int) -> Samples:
         """Return the first ``n`` samples (all if there are fewer)."""
-        return Samples(self.images[:n], self.labels[:n])
+        return Samples(self.images[:n], self.labels[:n], self.index[:n])
 
     def from_every_class(self, n: int) -> Samples:
         """Return ``n`` samples (all if there are fewer), classes as even as can be, in their order.
@@ -62,7 +76,7 @@ class Samples:
             own = self.labels == label
             turn[own] = np.arange(own.sum())
         chosen = np.sort(np.argsort(turn, kind="stable")[:n])
-        return Samples(self.images[chosen], self.labels[chosen])
+        return Samples(self.images[chosen], self.labels[chosen], self.index[chosen])
 
     def out_of_range(self, encoder: ConstantEncoder) -> tuple[Finding, ...]:
         """Return a warning that counts the values which encoding clips; none if it clips none."""

@@ -28,6 +28,7 @@ from neurodeploy.robustness.certificates.smoothing_bounds import (
     clopper_pearson_below,
     normal_quantile_below,
 )
+from neurodeploy.robustness.sample_clusters import independent_share, sample_clusters
 from neurodeploy.robustness.statistics import wilson
 from neurodeploy.simulate import run_fixed
 
@@ -129,12 +130,13 @@ def measure_certificates(
 
     ``deviation``: see ``certify_deviation``; or ``{"refused": why}``. ``stability``: see
     ``stability_gains``. ``smoothing``: see ``smooth``, with the energy of passes under noise.
+    Samples are called by ``evidence.index``; intervals take copies of one sample together.
     """
     codes, labels = result.evidence.codes, result.evidence.labels
     report = progress or (lambda stage, done, total: None)
     found: dict[str, Any] = {"deviation": None, "stability": None, "smoothing": None}
     if config.deviation:
-        found["deviation"] = _deviation(network, net, codes, report)
+        found["deviation"] = _deviation(network, net, codes, result.evidence.index, report)
     if config.stability:
         report("stability", 0, 1)
         found["stability"] = stability_gains(net).as_dict()
@@ -142,15 +144,20 @@ def measure_certificates(
     if smoothing.asked:
         count = smoothing.samples
         asked = smoothing.run(result.config.seed)
-        found["smoothing"] = _smoothing(
+        smoothed = _smoothing(
             net, codes[:count], labels[:count], asked, smoothing.radii_codes, profile,
             threads, report,
         )  # fmt: skip
+        found["smoothing"] = {**smoothed, "index": result.evidence.index[:count].tolist()}
     return found
 
 
 def _deviation(
-    network: Network, net: FixedPointNetwork, codes: NDArray[np.int32], report: StageProgress
+    network: Network,
+    net: FixedPointNetwork,
+    codes: NDArray[np.int32],
+    index: NDArray[np.int64],
+    report: StageProgress,
 ) -> dict[str, Any]:
     """Count the decisions, some samples at a time: memory stays bounded."""
     each = net.steps * sum(p.size for p in net.populations)
@@ -171,8 +178,8 @@ def _deviation(
         "equal": int(equal.sum()),
         "different": int(different.sum()),
         "undecided": int(undecided.sum()),
-        "different_samples": np.flatnonzero(different).tolist(),
-        "undecided_samples": np.flatnonzero(undecided).tolist(),
+        "different_samples": index[different].tolist(),
+        "undecided_samples": index[undecided].tolist(),
     }
 
 
@@ -197,10 +204,11 @@ def _smoothing(
         energy_per_pass_nj=estimate(fixed_activity(net, noisy, threads), profile).energy_nj["core"],
     )
     n, certified, most = int(labels.size), [], _largest_radius(config)
+    worth = independent_share(sample_clusters(codes, labels))
     reached = tuple(r for k in _RADII_SIGMAS if (r := k * config.sigma_codes) <= most)
     for radius in (0.0, *(radii or reached)):
         share = result.certified_accuracy(radius)
-        ci95 = list(wilson(round(share * n), n))
+        ci95 = list(wilson(round(share * n) * worth, n * worth))
         certified.append({"radius_codes": radius, "accuracy": share, "ci95": ci95})
     deployed = decide(run_fixed(net, codes, threads=threads).scores()) == labels
     return {

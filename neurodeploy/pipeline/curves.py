@@ -28,6 +28,7 @@ from neurodeploy.robustness.faults import (
     WeightNoise,
     fault_curve,
 )
+from neurodeploy.robustness.sample_clusters import independent_share, sample_clusters
 from neurodeploy.robustness.statistics import wilson
 from neurodeploy.simulate import run_fixed, run_float
 
@@ -90,7 +91,8 @@ def measure_curves(
     ``certified``: shares proven by intervals alone and refined. ``agreement`` (share of equal
     spikes per population that fires, and of equal decisions) and ``energy``: on
     the clean samples (radius 0) and, per radius, on one point per sample, which breaks the
-    integers where any does. ``faults``: both networks under the same draws.
+    integers where any does. ``faults``: both networks under the same draws. Intervals take copies
+    of one sample together (``sample_clusters.py``).
     """
     config = config or CurvesConfig()
     evidence, seed = result.evidence, result.config.seed
@@ -105,10 +107,11 @@ def measure_curves(
         done += 1
 
     certified = []
+    worth = independent_share(sample_clusters(codes, labels))
     for radius in config.certified_radii_codes:
         tick()
         if radius <= evidence.max_code:
-            certified.append(_certified(net, codes, labels, radius))
+            certified.append(_certified(net, codes, labels, radius, worth))
     attack = _strongest(result)
     agreement, energy = [], []
     for strength in (0.0, *result.config.radii_codes):
@@ -136,13 +139,17 @@ def measure_curves(
 
 
 def _certified(
-    net: FixedPointNetwork, codes: NDArray[np.int32], labels: NDArray[np.int64], radius: int
+    net: FixedPointNetwork,
+    codes: NDArray[np.int32],
+    labels: NDArray[np.int64],
+    radius: int,
+    worth: float,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"radius_codes": radius}
     for method in ("interval", "refined"):
         proven = int(certify(net, codes, labels, radius, method=method).certified.sum())
         found[method] = proven / labels.size
-        found[f"{method}_ci95"] = list(wilson(proven, int(labels.size)))
+        found[f"{method}_ci95"] = list(wilson(proven * worth, labels.size * worth))
     return found
 
 

@@ -107,9 +107,9 @@ def deploy_model(
     report("quantise", 1, 1)
 
     report("Lava", 0, 1)
-    lava_check, lava, lava_findings = check_lava(net, codes[: settings.lava_samples])
+    lava_check, lava, lava_findings = check_lava(net, codes[: settings.lava_samples], test.index)
     report("Lava", 1, 1)
-    fidelity = measure_fidelity(network, net, codes, settings.threads)
+    fidelity = measure_fidelity(network, net, codes, test.index, settings.threads)
 
     result = evaluate(
         network,
@@ -117,6 +117,7 @@ def deploy_model(
         codes,
         test.labels,
         settings.robustness,
+        index=test.index,
         # One bar with the time that remains, not one line per member.
         progress=lambda member, done, total: report("robustness", done, total),
         device=settings.device,

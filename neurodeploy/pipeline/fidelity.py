@@ -27,11 +27,15 @@ _LAVA_RECORDS: tuple[Quantity, ...] = ("spikes", "u", "v")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fidelity:
-    """Traces of both networks on the test samples, and how they compare."""
+    """Traces of both networks on the test samples, and how they compare.
+
+    ``index`` [B] holds the place of each sample in the user's data.
+    """
 
     float_traces: Traces
     fixed_traces: Traces
     comparison: Comparison
+    index: NDArray[np.int64]
 
     def layers(self) -> list[dict[str, Any]]:
         """Return one row per population: agreement, first difference, rates, membrane error."""
@@ -42,7 +46,7 @@ class Fidelity:
                 "agreement": spikes[name].agreement,
                 "mismatches": spikes[name].mismatches,
                 "compared": spikes[name].compared,
-                "first_difference": _place(spikes[name].first_difference),
+                "first_difference": self._place(spikes[name].first_difference),
                 "rate_float": spikes[name].rate_a,
                 "rate_fixed": spikes[name].rate_b,
                 "v_error": self._membrane_error(name),
@@ -58,27 +62,33 @@ class Fidelity:
         fixed = self.fixed_traces.records[key] / entry["scale"] + origin
         return float(abs(self.float_traces.records[key] - fixed).mean())
 
-
-def _place(difference: FirstDifference | None) -> dict[str, Any] | None:
-    return None if difference is None else dataclasses.asdict(difference)
+    def _place(self, difference: FirstDifference | None) -> dict[str, Any] | None:
+        if difference is None:
+            return None
+        return {**dataclasses.asdict(difference), "sample": int(self.index[difference.sample])}
 
 
 def measure_fidelity(
-    network: Network, net: FixedPointNetwork, codes: NDArray[Any], threads: int | None = None
+    network: Network,
+    net: FixedPointNetwork,
+    codes: NDArray[Any],
+    index: NDArray[np.int64],
+    threads: int | None = None,
 ) -> Fidelity:
     """Run both networks on ``codes`` and compare spikes and membranes of every layer."""
     before = run_float(network, codes, record=("spikes", "v"))
     after = run_fixed(net, codes, record=("spikes", "v"), threads=threads)
-    return Fidelity(before, after, compare_traces(before, after, scaled=True))
+    return Fidelity(before, after, compare_traces(before, after, scaled=True), index)
 
 
 def check_lava(
-    net: FixedPointNetwork, codes: NDArray[Any]
+    net: FixedPointNetwork, codes: NDArray[Any], index: NDArray[np.int64]
 ) -> tuple[dict[str, Any] | None, dict[str, Any], list[Finding]]:
     """Run ``codes`` on Lava and compare u, v and spikes of every layer, zero tolerance.
 
-    Returns the check ({"samples", "compared", "mismatches", "first"}; None without Lava), what is
-    known about the runtime, and findings.
+    ``index`` [B] holds the place of each sample in the user's data. Returns the check
+    ({"samples", "compared", "mismatches", "first"}; None without Lava), what is known about the
+    runtime, and findings.
 
     Raises
     ------
@@ -99,16 +109,19 @@ def check_lava(
         text = "not installed: no integer was checked against Lava"
         finding = Finding("warning", "Lava runtime", text, "run: neurodeploy lava install")
         return None, absent, [finding]
+    first = result.first
+    if first is not None:
+        first = dataclasses.replace(first, sample=int(index[first.sample]))
     check = {
         "samples": len(codes),
         "compared": result.compared,
         "mismatches": result.mismatches,
-        "first": None if result.first is None else str(result.first),
+        "first": None if first is None else str(first),
     }
     runtime = {"available": True, "mode": status.mode, "detail": status.detail}
     findings = []
     if result.mismatches:
-        text = f"{result.mismatches} of {result.compared} values differ; first: {result.first}"
+        text = f"{result.mismatches} of {result.compared} values differ; first: {first}"
         remedy = "please report it with the NET.h5: the simulator must equal Lava"
         findings.append(Finding("error", "Lava check", text, remedy))
     return check, runtime, findings

@@ -21,7 +21,8 @@ def figure_arrays(
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of figures.npz for one model.
 
-    Samples: the first ones whose spikes differ between the networks, then the first of all.
+    Samples: the first ones whose spikes differ between the networks, then the first of all; each
+    is called by its place in the user's data.
     Neurons: those of the largest membrane difference on these samples.
     """
     chosen = _samples(fidelity, len(samples))
@@ -29,7 +30,7 @@ def figure_arrays(
     arrays: dict[str, NDArray[Any]] = {
         f"{name}/images": samples.images[chosen],
         f"{name}/labels": samples.labels[chosen],
-        f"{name}/samples": np.asarray(chosen),
+        f"{name}/samples": samples.index[chosen],
         f"{name}/float_decision": decide(before.scores())[chosen],
         f"{name}/fixed_decision": decide(after.scores())[chosen],
     }

@@ -77,6 +77,7 @@ def judge_robustness(
         codes,
         test.labels,
         config,
+        index=test.index,
         given=given,
         progress=lambda member, done, total: report("robustness", done, total),
         device=device,

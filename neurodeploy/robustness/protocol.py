@@ -57,6 +57,7 @@ def evaluate(
     labels: NDArray[Any],
     config: RobustnessConfig | None = None,
     *,
+    index: NDArray[np.int64] | None = None,
     given: Sequence[GivenPoints] = (),
     progress: Progress | None = None,
     device: str = "cpu",
@@ -70,6 +71,8 @@ def evaluate(
         Clean evaluation samples as input codes. None of them may have tuned the network: see
         ``check_overlap``.
     labels : integer array [n]
+    index : integer array [n] or None
+        Where each sample stands in the user's data, for the evidence; None: 0, 1, ...
     given : sequence of GivenPoints
         Adversarial points from elsewhere: they join every attack whose ball holds them.
     progress : callable
@@ -100,6 +103,7 @@ def evaluate(
         codes,
         labels,
         config or RobustnessConfig(),
+        index=index,
         given=given,
         progress=progress,
         threads=threads,
@@ -112,6 +116,7 @@ def evaluate_classifiers(
     labels: NDArray[Any],
     config: RobustnessConfig,
     *,
+    index: NDArray[np.int64] | None = None,
     given: Sequence[GivenPoints] = (),
     progress: Progress | None = None,
     threads: int | None = None,
@@ -135,6 +140,9 @@ def evaluate_classifiers(
         )
     if labels.size == 0:
         raise InputError("robustness: no samples to evaluate")
+    index = np.arange(labels.size) if index is None else np.asarray(index, np.int64)
+    if index.shape != labels.shape:
+        raise InputError(f"robustness: index {index.shape} does not fit {labels.size} samples")
     classes = {s: classifiers[s].predicted_scores(codes[:1]).shape[1] for s in SIDES}
     if classes["float"] != classes["fixed"]:
         raise InputError(
@@ -167,7 +175,7 @@ def evaluate_classifiers(
         sanity=summarise(chain(*lines.values(), *check_lines.values())),
         config=config,
         threat_model=ThreatModel(config.radii_codes, max_code, config.norm),
-        evidence=_evidence(classifiers, clean, max_code, pools, checks),
+        evidence=_evidence(classifiers, clean, index, max_code, pools, checks),
         noticed=noticed,
     )
 
@@ -228,6 +236,7 @@ def _strength_lines(
 def _evidence(
     classifiers: Mapping[Side, Attackable],
     clean: CleanSamples,
+    index: NDArray[np.int64],
     max_code: int,
     pools: tuple[Pool, ...],
     checks: Mapping[str, Pool],
@@ -239,7 +248,6 @@ def _evidence(
     }
     rows = [_evidence_row(pool, "") for pool in pools]
     rows += [_evidence_row(pool, "check/") for pool in checks.values()]
-    index = np.arange(clean.labels.size)
     return Evidence(clean.codes, clean.labels, index, max_code, tuple(rows), prints)
 
 

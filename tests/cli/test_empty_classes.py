@@ -9,7 +9,8 @@ import pytest
 from small_models import write_data, write_model
 
 from neurodeploy.cli import main
-from neurodeploy.network import Samples
+from neurodeploy.network import Samples, load_samples
+from neurodeploy.robustness import load_evidence
 
 MESSAGE = "no sample of 1 of 4 classes (3)"
 FAST = '[robustness]\nperturbations = ["gaussian"]\nradii_codes = [9]\nbootstrap = 1000\n'
@@ -55,6 +56,19 @@ def test_the_flag_or_the_file_makes_it_a_warning(files, by_file):
     assert document["config"]["allow_empty_classes"] is True
 
 
+def test_evidence_and_proofs_of_a_quick_look_call_samples_as_the_file_does(files):
+    with np.load(files / "d.npz") as data:
+        images = np.concatenate([data["images"], 1 - data["images"], data["images"] / 2])
+        labels = np.sort(np.resize(data["y"], 120))
+    np.savez(files / "d.npz", images=images, y=labels)
+    assert robustness(files, "--allow-empty-classes", "--quick") in (0, 1, 4)
+    evidence = load_evidence(files / "out" / "evidence.npz")
+    index = load_samples(files / "d.npz").from_every_class(100).index
+    assert index[-1] == evidence.index[-1] > 99
+    np.testing.assert_array_equal(evidence.index, index)
+    np.testing.assert_array_equal(evidence.labels, labels[index])
+
+
 def test_a_quick_look_takes_every_class():
     """Labels sorted by class, as many files are: the first hundred would all be of one."""
     labels = np.repeat(np.arange(5), [300, 200, 30, 3, 1])
@@ -62,6 +76,9 @@ def test_a_quick_look_takes_every_class():
     few = samples.from_every_class(100)
     assert np.bincount(few.labels).tolist() == [33, 33, 30, 3, 1]
     assert (np.diff(few.images[:, 0]) > 0).all(), "in their order"
+    assert (few.index == few.images[:, 0]).all(), "and called by their place in the file"
+    assert few.first(7).index.tolist() == few.index[:7].tolist()
+    assert few.index[50] == 317
     assert (labels[few.images[:, 0].astype(int)] == few.labels).all()
     assert sorted(samples.from_every_class(5).labels.tolist()) == [0, 1, 2, 3, 4]
     assert len(samples.from_every_class(1000)) == labels.size

@@ -17,6 +17,7 @@ from neurodeploy.pipeline.certificates import (
     SmoothingSettings,
     measure_certificates,
 )
+from neurodeploy.pipeline.curves import CurvesConfig, measure_curves
 from neurodeploy.pipeline.model import load_model, quantized
 from neurodeploy.pipeline.running_cost import fixed_activity
 from neurodeploy.pipeline.sweep_file import read_sweep
@@ -81,6 +82,19 @@ def test_undecided_is_neither_equal_nor_different(case, monkeypatch):
     assert not {0, 1, 2, 3, 4} & set(found["different_samples"])
 
 
+def test_samples_are_called_by_their_place_in_the_user_s_data(case):
+    network, net, result, profile = case
+    moved = dataclasses.replace(result.evidence, index=3 * np.arange(60) + 1)
+    proven = certify_deviation(network, net, moved.codes)
+    found = measured(
+        (network, net, dataclasses.replace(result, evidence=moved), profile),
+        CertificatesConfig(stability=False), SMOOTHING,
+    )  # fmt: skip
+    different = found["deviation"]["different_samples"]
+    assert different == [3 * int(k) + 1 for k in np.flatnonzero(proven.different)]
+    assert found["smoothing"]["index"] == [3 * k + 1 for k in range(25)]
+
+
 def test_a_network_without_such_a_proof_says_why(case):
     longer = dataclasses.replace(case[0], steps=case[0].steps + 1)
     found = measured((longer, *case[1:]), CertificatesConfig(stability=False))["deviation"]
@@ -107,6 +121,29 @@ def test_the_smoothed_classifier_is_the_library_s(case):
         assert entry["ci95"] == list(wilson(round(25 * share), 25))
     assert 0 < found["certified"][1]["accuracy"] < found["deployed_accuracy"] <= 1
     assert seen[-1] == ("smoothing", 25, 25)
+
+
+def test_copies_of_a_sample_are_worth_one(case):
+    """Proofs, faults and the smoothed classifier: five copies of an image add no certainty."""
+    network, net, result, profile = case
+    codes, labels = (getattr(result.evidence, name) for name in ("codes", "labels"))
+    config = dataclasses.replace(result.config)
+    copied = evaluate(network, net, np.repeat(codes, 5, axis=0), np.repeat(labels, 5), config)
+    asked = CurvesConfig(certified_radii_codes=(1, 4), fault_seeds=1, faults=("stuck at 0",))
+    once, five = (measure_curves(network, net, r, profile, asked) for r in (result, copied))
+    for plain, many in zip(once["certified"], five["certified"], strict=True):
+        for method in ("interval", "refined"):
+            assert many[method] == plain[method] > 0
+            # Without copies the interval is Wilson's, to the last bit.
+            assert plain[f"{method}_ci95"] == list(wilson(round(60 * plain[method]), 60))
+            assert many[f"{method}_ci95"] == pytest.approx(plain[f"{method}_ci95"], rel=1e-12)
+    for side in ("float", "fixed"):
+        plain, many = (np.array(c["faults"][0][side]["ci95"]) for c in (once, five))
+        np.testing.assert_allclose(many, plain, rtol=1e-12)
+    smoothing = dataclasses.replace(SMOOTHING, samples=None)
+    found = measured((network, net, copied, profile), smoothing=smoothing)["smoothing"]
+    for entry in found["certified"]:  # noise hangs on the place, so copies may differ
+        assert entry["ci95"] == pytest.approx(wilson(60 * entry["accuracy"], 60), rel=1e-12)
 
 
 def test_no_radius_is_above_what_the_draws_can_certify(case):

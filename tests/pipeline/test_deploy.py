@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from neurodeploy.errors import LavaError, MissingComponentError, ShapeError
 from neurodeploy.export import lava
 from neurodeploy.network import Samples, load_network, load_samples, network_hash
 from neurodeploy.pipeline import fidelity
-from neurodeploy.robustness import replay
+from neurodeploy.robustness import load_evidence, replay
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ class AgreeingLava:
 
     compared: int = 100
     mismatches: int = 0
-    first: str | None = None
+    first: lava.Mismatch | None = None
 
 
 def answer(monkeypatch, result):
@@ -115,7 +116,8 @@ def test_exit_codes_follow_the_verdict(outcome):
 
 
 def test_a_difference_from_lava_exits_1_and_is_an_error_finding(files, tmp_path, monkeypatch):
-    answer(monkeypatch, AgreeingLava(mismatches=3, first="population lif1, v, t 2"))
+    first = lava.Mismatch("lif1", "v", 2, 5, 0, 7, 8)
+    answer(monkeypatch, AgreeingLava(mismatches=3, first=first))
     outcome = deploy(files, tmp_path)
     assert outcome.exit_code == 1
     errors = [f for f in outcome.deployments[0].facts["findings"] if f["severity"] == "error"]
@@ -169,6 +171,43 @@ def test_lava_checks_at_least_sixteen_samples(files, monkeypatch, tmp_path):
     assert seen == [16]
 
 
+def test_a_sample_of_a_quick_run_is_called_as_in_the_user_s_data(files, tmp_path, monkeypatch):
+    """Labels sorted by class: the hundred of a quick run are not the first hundred."""
+    answer(monkeypatch, AgreeingLava(mismatches=1, first=lava.Mismatch("lif1", "v", 2, 5, 0, 7, 8)))
+    test = load_samples(write_data(tmp_path / "many.npz", 5, n=300, model=files["model"]))
+    order = np.argsort(-test.labels, kind="stable")
+    test = Samples(test.images[order], test.labels[order], 1000 + np.arange(300))
+    graph = nd.read(files["model"])
+    made = nd.deploy(graph, test, calibration=files["train"], out=tmp_path / "out", quick=True)
+    index = test.from_every_class(100).index
+    assert index[0] == 1000
+    assert index[-1] > 1099
+    evidence = load_evidence(made.folder / "model.evidence.npz")
+    np.testing.assert_array_equal(evidence.index, index)
+    net = load_network(made.folder / "model.h5")
+    np.testing.assert_array_equal(
+        evidence.codes, test.codes(net.encoder, net.n_input)[index - 1000]
+    )
+    facts = made.deployments[0].facts
+    assert f"sample {index[5]}, neuron 0" in facts["fidelity"]["lava"]["first"]
+    with np.load(made.folder / "figures.npz") as figures:
+        shown = figures["model/samples"]
+        assert set(shown) <= set(index.tolist())
+        np.testing.assert_array_equal(figures["model/images"], test.images[shown - 1000])
+        np.testing.assert_array_equal(figures["model/labels"], test.labels[shown - 1000])
+    named = {int(number) for number in re.findall(r"Sample (\d+)", made.report.read_text())}
+    assert named
+    assert named <= set(shown.tolist())
+    traces = [nd.run(graph, images=test.images, record=("spikes",)),
+              nd.run(net, images=test.images, record=("spikes",))]  # fmt: skip
+    a, b = (t.records["lif1/spikes"] for t in traces)
+    place = next(row for row in facts["fidelity"]["layers"] if row["population"] == "lif1")
+    place = place["first_difference"]
+    where = (place["t"] - 1, place["sample"] - 1000, place["neuron"])
+    assert (a[where], b[where]) == (place["a"], place["b"])
+    assert place["a"] != place["b"]
+
+
 def test_fidelity_counts_what_differs(files):
     model = nd.read(files["model"])
     net, _ = nd.quantize(model, calibration=files["train"].images)
@@ -176,7 +215,7 @@ def test_fidelity_counts_what_differs(files):
 
     network = lower(model).value
     codes = files["test"].codes(net.encoder, net.n_input)
-    layers = fidelity.measure_fidelity(network, net, codes).layers()
+    layers = fidelity.measure_fidelity(network, net, codes, np.arange(len(codes))).layers()
     by_name = {row["population"]: row for row in layers}
     a = nd.run(model, images=files["test"].images, record=("spikes",)).records["lif1/spikes"]
     b = nd.run(net, images=files["test"].images, record=("spikes",)).records["lif1/spikes"]

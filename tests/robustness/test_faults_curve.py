@@ -79,6 +79,25 @@ def test_intervals_take_images_not_draws_as_trials():
     assert np.isnan(one.spread).all()
 
 
+def test_copies_of_an_image_are_worth_one():
+    net, codes, labels = case(samples=40)
+    codes, places = np.unique(codes, axis=0, return_index=True)
+    labels, n = labels[places], len(places)
+    fault, strengths, seeds = StuckAtZero(), (0.0, 0.3), (1, 2)
+    once = fault_curve(net, fault, codes, labels, strengths, seeds, threads=1)
+    assert once.independent == 1.0
+    five = fault_curve(
+        net, fault, np.repeat(codes, 5, axis=0), np.repeat(labels, 5), strengths, seeds, threads=1
+    )
+    assert (five.accuracy == once.accuracy).all()
+    counts = once.right.sum(axis=2)
+    assert (counts[:, 0] == counts[:, 1]).any()  # a whole number of images: no rounding of counts
+    for k, equal in enumerate(counts[:, 0] == counts[:, 1]):
+        if equal:
+            np.testing.assert_allclose(five.interval()[k], once.interval()[k], rtol=1e-12)
+            assert once.interval()[k] == wilson(int(counts[k, 0]), n)
+
+
 def test_joint_faults_change_codes_and_network():
     net, codes, labels = case()
     noise = GaussianNoise()

@@ -14,6 +14,7 @@ from neurodeploy.network import FixedPointNetwork, Network, decide
 from neurodeploy.network.arrays import frozen
 from neurodeploy.robustness.faults.fault import Fault, faulty_scores
 from neurodeploy.robustness.faults.weights import WeightBitFlips
+from neurodeploy.robustness.sample_clusters import independent_share, sample_clusters
 from neurodeploy.robustness.statistics import wilson
 
 
@@ -29,6 +30,8 @@ class FaultCurve:
     seeds : tuple of int [K]
     right : bool [S, K, B]
         A tie at the top is not right.
+    independent : float
+        Share of the images that is worth an independent one (1: none is a copy of another).
     """
 
     name: str
@@ -36,6 +39,7 @@ class FaultCurve:
     strengths: tuple[float, ...]
     seeds: tuple[int, ...]
     right: NDArray[np.bool_]
+    independent: float = 1.0
 
     @property
     def per_seed(self) -> NDArray[np.float64]:
@@ -58,16 +62,16 @@ class FaultCurve:
         """Return for each strength an interval of the mean accuracy over all images.
 
         Wilson's, with as many trials as images, however many seeds: draws of a fault on one image
-        are no new images. It says how far other images could move the mean (and is wider than
-        need be, since seeds average some of an image's chance out); how far other draws could,
-        ``spread`` says.
+        are no new images, and copies of one image are together worth about one. It says how far
+        other images could move the mean (and is wider than need be, since seeds average some of
+        an image's chance out); how far other draws could, ``spread`` says.
         """
-        images = self.right.shape[2]
+        images, worth = self.right.shape[2], self.independent
         found = []
         for accuracy in self.accuracy:
             count = accuracy * images
-            low, _ = wilson(floor(count + 1e-9), images, confidence)
-            _, high = wilson(ceil(count - 1e-9), images, confidence)
+            low, _ = wilson(floor(count + 1e-9) * worth, images * worth, confidence)
+            _, high = wilson(ceil(count - 1e-9) * worth, images * worth, confidence)
             found.append((low, high))
         return tuple(found)
 
@@ -122,7 +126,10 @@ def fault_curve(
     ]
     strength_values = tuple(float(s) for s in strengths)
     seed_values = tuple(int(seed) for seed in seeds)
-    return FaultCurve(fault.name, fault.unit, strength_values, seed_values, frozen(np.array(rows)))
+    worth = independent_share(sample_clusters(codes, labels))
+    return FaultCurve(
+        fault.name, fault.unit, strength_values, seed_values, frozen(np.array(rows)), worth
+    )
 
 
 def bit_curves(
