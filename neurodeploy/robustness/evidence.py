@@ -41,8 +41,12 @@ UNREADABLE = (
 
 
 def evidence_key(name: str, radius_codes: float) -> str:
-    """Return the key of the row of ``name`` at ``radius_codes``."""
-    return f"{name}/{radius_codes:g}"
+    """Return the key of the row of ``name`` at ``radius_codes``: ``suite/26``, ``fgsm/26.5``.
+
+    Radii that differ have keys that differ: the shortest digits that are the radius and no other.
+    """
+    radius = float(radius_codes)
+    return f"{name}/{int(radius) if radius.is_integer() else radius}"
 
 
 class Predictor(Protocol):

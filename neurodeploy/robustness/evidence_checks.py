@@ -46,8 +46,8 @@ def _row_faults(evidence: Evidence, row: EvidenceRow) -> list[str]:
     radius = row.radius_codes
     if not (isinstance(radius, (int, float)) and math.isfinite(radius) and radius > 0):
         texts.append(f"radius {radius!r} is no positive number")
-    elif row.key.rpartition("/")[2] != f"{radius:g}":
-        texts.append(f"its radius is {radius:g}")
+    elif not _names(row.key, radius):
+        texts.append(f"its radius is {radius}")
     if row.norm not in ("linf", "l2", None):
         texts.append(f"norm {row.norm!r} is neither linf, l2 nor none")
     for name, rows in (("points", row.rows), ("null points", row.null_rows)):
@@ -56,6 +56,15 @@ def _row_faults(evidence: Evidence, row: EvidenceRow) -> list[str]:
         if mask.shape != (n,) or mask.dtype != np.bool_:
             texts.append(f"outcome {name}: {mask.dtype} {mask.shape}, needs bool ({n},)")
     return texts
+
+
+def _names(key: str, radius: float) -> bool:
+    """Return whether the key names the radius; older files round it to six digits."""
+    text = key.rpartition("/")[2]
+    try:
+        return float(text) == radius or text == f"{radius:g}"
+    except ValueError:
+        return False
 
 
 def _point_faults(evidence: Evidence, row: EvidenceRow, rows: PointRows) -> list[str]:

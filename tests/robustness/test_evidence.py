@@ -22,6 +22,7 @@ from neurodeploy.robustness import (
     replay,
     save_evidence,
 )
+from neurodeploy.robustness.evidence import evidence_key
 
 CONFIG = RobustnessConfig(
     ("gaussian", "fgsm", "pgd5"), (20, 60), noise_draws=2, bootstrap=1000, seed=3
@@ -40,6 +41,54 @@ def evaluated(request):
     config = dataclasses.replace(CONFIG, radii_codes=(request.param // 12, request.param // 5))
     result = evaluate_classifiers({"float": first, "fixed": second}, codes, labels, config)
     return first, second, result
+
+
+def test_radii_that_differ_have_keys_that_differ():
+    radii = [26, 26.5, 0.1, 83.1384387, 83.1384388, np.nextafter(26.0, 27), 1e6, 1e6 + 1, 1e-5]
+    keys = [evidence_key("pgd5", radius) for radius in radii]
+    assert keys[:4] == ["pgd5/26", "pgd5/26.5", "pgd5/0.1", "pgd5/83.1384387"]
+    assert len(set(keys)) == len(radii)
+    for radius, key in zip(radii, keys, strict=True):
+        assert float(key.rpartition("/")[2]) == radius
+        assert evidence_key("pgd5", np.float64(radius)) == key
+    assert evidence_key("pgd5", 26.0) == "pgd5/26"
+
+
+def test_close_radii_are_two_rows_and_older_keys_are_read(evaluated, tmp_path):
+    first, second, result = evaluated
+    evidence, path = result.evidence, tmp_path / "evidence.npz"
+    radii = (30.12345671, 30.12345672)
+    config = dataclasses.replace(CONFIG, perturbations=("fgsm",), radii_codes=radii, norm="l2")
+    classifiers = {"float": first, "fixed": second}
+    close = evaluate_classifiers(classifiers, evidence.codes, evidence.labels, config).evidence
+    save_evidence(path, close)
+    assert [row.radius_codes for row in load_evidence(path).rows[:2]] == list(radii)
+    assert replay(path, first, second).ok
+    older = dataclasses.replace(close.rows[0], key="fgsm/30.1235")
+    save_evidence(path, dataclasses.replace(close, rows=(older,)))
+    assert load_evidence(path).rows[0].radius_codes == radii[0]
+    for wrong in ("fgsm/30.1236", "fgsm/x", "fgsm/30.12345672"):
+        row = dataclasses.replace(older, key=wrong)
+        save_evidence(path, dataclasses.replace(close, rows=(row,)))
+        with pytest.raises(FileFormatError, match="its radius is 30.12345671"):
+            load_evidence(path)
+
+
+def test_a_replay_calls_samples_as_the_user_s_data_does(evaluated, tmp_path):
+    first, second, result = evaluated
+    codes, labels, path = result.evidence.codes, result.evidence.labels, tmp_path / "evidence.npz"
+    classifiers = {"float": first, "fixed": second}
+    config = dataclasses.replace(CONFIG, perturbations=("fgsm",), radii_codes=(20,))
+    index = 7 + 3 * np.arange(labels.size)
+    evidence = evaluate_classifiers(classifiers, codes, labels, config, index=index).evidence
+    np.testing.assert_array_equal(evidence.index, index)
+    turned = evidence.rows[0].robust["fixed"].copy()
+    turned[11] = ~turned[11]
+    row = dataclasses.replace(evidence.rows[0], robust={**evidence.rows[0].robust, "fixed": turned})
+    save_evidence(path, dataclasses.replace(evidence, rows=(row,)))
+    assert "1 of 50 samples differ (first: 40)" in replay(path, first, second).differences[0]
+    with pytest.raises(InputError, match="index"):
+        evaluate_classifiers(classifiers, codes, labels, config, index=index[1:])
 
 
 def test_replay_reproduces_every_number(evaluated, tmp_path):
