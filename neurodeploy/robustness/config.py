@@ -15,6 +15,9 @@ SIDES: tuple[Side, Side] = ("float", "fixed")
 #: Float robust accuracy between which a strength can tell anything about a drop.
 INFORMATIVE = (0.2, 0.9)
 CONFIDENCE = 0.95
+#: Bootstrap replicates per strength: the smallest p-value, one by the replicates, is then a fifth
+#: of what Holm asks of the first of so many strengths. With fewer, none of them could be lost.
+REPLICATES_PER_STRENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class RobustnessConfig:
     tolerance_points : float
         The drop, in points of accuracy, up to which robustness survives.
     bootstrap : int
-        Bootstrap replicates.
+        Bootstrap replicates: at least 1000, and 100 for each strength (Holm asks for smaller
+        p-values the more there are).
     allow_empty_classes : bool
         Whether classes without a sample are accepted, with a warning; else they are an error.
     """
@@ -78,6 +82,13 @@ class RobustnessConfig:
             raise InputError(
                 f"robustness: noise_draws {self.noise_draws} must be at least 1, bootstrap "
                 f"{self.bootstrap} at least 1000"
+            )
+        strengths = len(self.perturbations) * len(radii)
+        if self.bootstrap < REPLICATES_PER_STRENGTH * strengths:
+            raise InputError(
+                f"robustness: bootstrap {self.bootstrap} is too few for {strengths} strengths: so "
+                "few replicates cannot show a loss at any of them; needs at least "
+                f"{REPLICATES_PER_STRENGTH * strengths} (bootstrap = ... in [robustness])"
             )
         if not 0 < self.tolerance_points < 100:
             raise InputError(f"robustness: tolerance_points {self.tolerance_points} not in 0..100")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,17 @@ class GivenPoints:
         held = ball.contains(self.points[number], codes[sample])
         sample, number = sample[held], number[held]
         return PointRows(sample, np.zeros(sample.size, dtype=np.int64), self.points[number])
+
+
+def names_apart(given: Sequence[GivenPoints]) -> tuple[str, ...]:
+    """Return the names, a number behind those that another has before: ``a.npz, a.npz (2)``."""
+    names: list[str] = []
+    for points in given:
+        name, number = points.name, 2
+        while name in names:
+            name, number = f"{points.name} ({number})", number + 1
+        names.append(name)
+    return tuple(names)
 
 
 def load_points(path: str | Path) -> GivenPoints:

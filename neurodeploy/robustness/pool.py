@@ -13,7 +13,7 @@ from neurodeploy.errors import InputError
 from neurodeploy.robustness.cascade import Member, Tick, Trail, run_cascade
 from neurodeploy.robustness.classifiers import Attackable
 from neurodeploy.robustness.config import SIDES, RobustnessConfig, Side
-from neurodeploy.robustness.given_points import GivenPoints
+from neurodeploy.robustness.given_points import GivenPoints, names_apart
 from neurodeploy.robustness.point_rows import PointRows, join_rows, no_rows
 from neurodeploy.robustness.suite import MemberPlan, Suite
 
@@ -113,9 +113,19 @@ class Pool:
         """Return where ``side`` is right on the points of ``members``, [n]; not the clean one."""
         return self.rows.right(self.predicted[side], self.clean.labels, members)
 
-    def robust(self, side: Side) -> NDArray[np.bool_]:
-        """Return where ``side`` is right on every pooled point and on the clean one, [n]."""
-        return self.clean.right(side) & self.rows.right(self.predicted[side], self.clean.labels)
+    @property
+    def own(self) -> tuple[int, ...]:
+        """Which members ran, or drew noise, in this evaluation."""
+        return tuple(i for i, member in enumerate(self.members) if not member.given)
+
+    def robust(self, side: Side, *, given: bool = True) -> NDArray[np.bool_]:
+        """Return where ``side`` is right on every pooled point and on the clean one, [n].
+
+        ``given=False`` leaves out the points that came from elsewhere.
+        """
+        members = None if given else self.own
+        right = self.rows.right(self.predicted[side], self.clean.labels, members)
+        return self.clean.right(side) & right
 
     def null_robust(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return where the float network is robust for either side of the null line, [n] each.
@@ -240,11 +250,11 @@ def _join_given(
 ) -> tuple[tuple[PoolMember, ...], PointRows]:
     """Return members and rows with the given points that the ball holds."""
     parts = [rows]
-    for points in given:
+    for points, name in zip(given, names_apart(given), strict=True):
         inside = points.inside(ball, codes)
         number = np.full(inside.sample.size, len(members), dtype=np.int64)
         parts.append(PointRows(inside.sample, number, inside.points))
-        members = (*members, PoolMember(f"given: {points.name}", None, None, given=True))
+        members = (*members, PoolMember(f"given: {name}", None, None, given=True))
     return members, join_rows(parts, codes.shape[1])
 
 

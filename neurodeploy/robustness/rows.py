@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,16 @@ from numpy.typing import NDArray
 from neurodeploy.robustness.config import CONFIDENCE, INFORMATIVE, SIDES, RobustnessConfig, Side
 from neurodeploy.robustness.pool import CleanSamples, Pool
 from neurodeploy.robustness.sample_clusters import Clusters, independent_share, sample_clusters
-from neurodeploy.robustness.sanity import SanityLine, weak_sides
+from neurodeploy.robustness.sanity import GIVEN_LINE, SanityLine, weak_sides
 from neurodeploy.robustness.statistics import (
     PairedDrop,
     detectable_drop,
+    holm_levels,
     needed_n,
     paired_drop,
     wilson,
 )
-from neurodeploy.robustness.verdict import Strength, Verdict, judge
+from neurodeploy.robustness.verdict import Strength, Verdict, judge, worse
 
 
 def make_rows(
@@ -37,7 +39,12 @@ def make_rows(
     ``transfer`` (accuracy of each network on points found on the other alone: what an evaluation
     by transfer would have reported, never below the robust accuracy), ``norm``, ``members``,
     ``ties``, ``detectable_drop``
-    (see ``statistics``), ``needed_n``, ``attack_too_weak``, ``sanity``.
+    (see ``statistics``), ``needed_n``, ``attack_too_weak``, ``sanity``, ``without_given``.
+
+    Points from elsewhere count in all numbers but those of ``without_given`` (null where there are
+    none): ``float, fixed, lost, gained, drop`` and its limits, ``p_lost`` and ``verdict`` as they
+    are without them. The verdict of the row is the worse of both: such points may have been sought
+    on the float network alone, and then hide a loss.
 
     ``null`` is the null line, float against float: ``lost`` is the share robust against the float
     members of this pool and not against the same members with another seed, ``gained`` the
@@ -50,24 +57,54 @@ def make_rows(
     ``needed_n`` take the copies of one sample together (``sample_clusters.py``).
     """
     clusters = sample_clusters(pools[0].clean.codes, pools[0].clean.labels)
-    drops, nulls = [], []
-    for pool in pools:
-        seed = config.member_seed("bootstrap", pool.perturbation, pool.radius_codes)
-        first, second = pool.robust("float"), pool.robust("fixed")
-        drops.append(paired_drop(first, second, config.bootstrap, seed, clusters))
-        null = None
-        if pool.has_null:
-            null = paired_drop(*pool.null_robust(), config.bootstrap, seed, clusters)
-        nulls.append(null)
+    found = alone = _judged(pools, lines, config, clusters, given=True)
+    if any(pool.given for pool in pools):
+        alone = _judged(pools, lines, config, clusters, given=False)
+    return tuple(
+        _row(*parts, config, clusters) for parts in zip(pools, found, alone, lines, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """One strength with its verdict; ``level``: up to which p-value its drop would be a loss."""
+
+    robust: dict[Side, NDArray[np.bool_]]
+    drop: PairedDrop
+    verdict: Verdict
+    level: float
+
+    def needed(self, tolerance: float) -> int | None:
+        return needed_n(self.drop, tolerance, self.level, CONFIDENCE)
+
+
+def _judged(
+    pools: Sequence[Pool],
+    lines: Sequence[Sequence[SanityLine]],
+    config: RobustnessConfig,
+    clusters: Clusters | None,
+    *,
+    given: bool,
+) -> tuple[_Judged, ...]:
+    """Judge all strengths, with the points from elsewhere or without them."""
+    robust: list[dict[Side, NDArray[np.bool_]]]
+    robust = [{side: pool.robust(side, given=given) for side in SIDES} for pool in pools]
+    drops = [
+        paired_drop(r["float"], r["fixed"], config.bootstrap, _seed(pool, config), clusters)
+        for pool, r in zip(pools, robust, strict=True)
+    ]
+    weak = [weak_sides(line for line in own if given or line.line != GIVEN_LINE) for own in lines]
     strengths = [
-        Strength(_share(pool.robust("float")), drop, weak_sides(own))
-        for pool, drop, own in zip(pools, drops, lines, strict=True)
+        Strength(_share(r["float"]), drop, sides)
+        for r, drop, sides in zip(robust, drops, weak, strict=True)
     ]
     verdicts = judge(strengths, config.tolerance)
-    return tuple(
-        _row(*parts, config, clusters)
-        for parts in zip(pools, drops, nulls, verdicts, lines, strict=True)
-    )
+    levels = holm_levels([drop.p_lost(config.tolerance) for drop in drops], 1 - CONFIDENCE)
+    return tuple(map(_Judged, robust, drops, verdicts, levels))
+
+
+def _seed(pool: Pool, config: RobustnessConfig) -> int:
+    return config.member_seed("bootstrap", pool.perturbation, pool.radius_codes)
 
 
 def clean_accuracy(clean: CleanSamples) -> dict[str, Any]:
@@ -85,17 +122,16 @@ def clean_accuracy(clean: CleanSamples) -> dict[str, Any]:
 
 def _row(
     pool: Pool,
-    drop: PairedDrop,
-    null: PairedDrop | None,
-    verdict: Verdict,
+    found: _Judged,
+    alone: _Judged,
     lines: Sequence[SanityLine],
     config: RobustnessConfig,
     clusters: Clusters | None,
 ) -> dict[str, Any]:
-    float_robust, fixed_robust = pool.robust("float"), pool.robust("fixed")
+    drop, float_robust, fixed_robust = found.drop, found.robust["float"], found.robust["fixed"]
     weak = bool(weak_sides(lines))
     kept, robust = int((float_robust & fixed_robust).sum()), int(float_robust.sum())
-    open_question = verdict == "undecided" and not weak
+    verdict = worse(found.verdict, alone.verdict)
     worth, worth_kept = independent_share(clusters), independent_share(clusters, float_robust)
 
     def interval(count: int) -> list[float]:
@@ -112,10 +148,7 @@ def _row(
         "drop_ci95": list(drop.interval(CONFIDENCE)),
         "n": drop.n,
         "verdict": verdict,
-        "drop": drop.drop,
-        "drop_lower95": drop.lower(CONFIDENCE),
-        "drop_upper95": drop.upper(CONFIDENCE),
-        "p_lost": drop.p_lost(config.tolerance),
+        **_limits(drop, config),
         "float_ci95": interval(robust),
         "fixed_ci95": interval(int(fixed_robust.sum())),
         "lost_ci95": interval(drop.lost),
@@ -124,17 +157,40 @@ def _row(
         "retention_ci95": list(wilson(kept * worth_kept, robust * worth_kept)),
         "informative": INFORMATIVE[0] <= _share(float_robust) <= INFORMATIVE[1],
         "detectable_drop": detectable_drop(*drop.independent, CONFIDENCE),
-        "needed_n": _needed(drop, config) if open_question else None,
-        "null": None if null is None else _null(null),
+        "needed_n": None if weak or verdict != "undecided" else _needed(found, alone, config),
+        "null": _null(pool, config, clusters),
         "ties": {"float": pool.ties("float"), "fixed": pool.ties("fixed")},
         "transfer": _transfer(pool),
         "members": _members(pool),
         "attack_too_weak": weak,
         "sanity": [line.as_dict() for line in lines],
+        "without_given": _without_given(alone, config) if pool.given else None,
     }
 
 
-def _null(null: PairedDrop) -> dict[str, Any]:
+def _limits(drop: PairedDrop, config: RobustnessConfig) -> dict[str, float]:
+    return {
+        "drop": drop.drop,
+        "drop_lower95": drop.lower(CONFIDENCE),
+        "drop_upper95": drop.upper(CONFIDENCE),
+        "p_lost": drop.p_lost(config.tolerance),
+    }
+
+
+def _without_given(alone: _Judged, config: RobustnessConfig) -> dict[str, Any]:
+    return {
+        **{side: _share(alone.robust[side]) for side in SIDES},
+        "lost": alone.drop.lost / alone.drop.n,
+        "gained": alone.drop.gained / alone.drop.n,
+        **_limits(alone.drop, config),
+        "verdict": alone.verdict,
+    }
+
+
+def _null(pool: Pool, config: RobustnessConfig, clusters: Clusters | None) -> dict[str, Any] | None:
+    if not pool.has_null:
+        return None
+    null = paired_drop(*pool.null_robust(), config.bootstrap, _seed(pool, config), clusters)
     return {
         "lost": null.lost / null.n,
         "gained": null.gained / null.n,
@@ -143,8 +199,12 @@ def _null(null: PairedDrop) -> dict[str, Any]:
     }
 
 
-def _needed(drop: PairedDrop, config: RobustnessConfig) -> int | None:
-    return needed_n(*drop.independent, config.tolerance, CONFIDENCE)
+def _needed(found: _Judged, alone: _Judged, config: RobustnessConfig) -> int | None:
+    """Return how many images would decide all that is undecided, with given points or without."""
+    undecided = [one for one in (found, alone) if one.verdict == "undecided"]
+    needed = [one.needed(config.tolerance) for one in undecided]
+    known = [count for count in needed if count is not None]
+    return max(known) if len(known) == len(needed) else None
 
 
 def _members(pool: Pool) -> list[dict[str, Any]]:

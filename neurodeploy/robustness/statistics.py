@@ -193,6 +193,19 @@ def holm(p_values: Sequence[float], alpha: float = 0.05) -> tuple[bool, ...]:
     return tuple(rejected)
 
 
+def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> tuple[float, ...]:
+    """Return up to which p-value ``holm`` would reject each hypothesis, the others as they are."""
+    count = len(p_values)
+    levels = []
+    for index in range(count):
+        others = sorted(p for i, p in enumerate(p_values) if i != index)
+        rank = 0
+        while rank < count - 1 and others[rank] <= alpha / (count - rank):
+            rank += 1
+        levels.append(alpha / (count - rank))
+    return tuple(levels)
+
+
 def detectable_drop(
     lost: float, gained: float, n: float, confidence: float = 0.95, power: float = 0.8
 ) -> float:
@@ -216,30 +229,62 @@ def detectable_drop(
 
 
 def needed_n(
-    lost: float, gained: float, n: float, tolerance: float, confidence: float = 0.95
+    drop: PairedDrop, tolerance: float, level: float = 0.05, confidence: float = 0.95
 ) -> int | None:
     """Return how many different images would decide, if the shares lost and gained stayed.
 
-    With that many images the chance to decide is about one half, so take more. None if no
-    practical number does (the drop equals the tolerance).
+    It asks what the verdict asks: the upper limit at ``confidence``, if the drop is below the
+    tolerance, else the p-value of a loss, each with its score and its bootstrap half. The
+    bootstrap's is computed, with one standard deviation of what drawing would add against the
+    decision. The shares will not stay exactly: with that many images the chance to decide is about
+    one half, so take more. None if no practical number does (the drop equals the tolerance).
+
+    Parameters
+    ----------
+    level : float
+        Up to which p-value the drop is a loss; ``holm_levels`` where it is one of several.
     """
-    drop = (lost - gained) / n
-    if drop == tolerance:
+    if drop.drop == tolerance:
         return None
+    lost, gained = drop.lost / drop.n, drop.gained / drop.n
+    drawn = drop.replicates.size
 
     def decides(count: int) -> bool:
-        a, b = lost / n * count, gained / n * count
-        if drop < tolerance:
-            return score_limit(a, b, count, confidence, upper=True) <= tolerance
-        return score_limit(a, b, count, confidence, upper=False) > tolerance
+        below = _chance_at_most(lost, gained, count, tolerance)
+        luck = math.sqrt(below * (1 - below) / drawn)
+        counts = (lost * count, gained * count, count)
+        if drop.drop < tolerance:
+            upper = score_limit(*counts, confidence, upper=True)
+            return below - luck >= confidence and upper <= tolerance
+        score = 1 - NormalDist().cdf(score_z(*counts, tolerance))
+        return max((1 + drawn * (below + luck)) / (1 + drawn), score) <= level
 
-    high = math.floor(n) + 1
+    now = math.floor(drop.independent[2])
+    high = now + 1
     while not decides(high):
         high *= 2
         if high > NEEDED_N_MAX:
             return None
-    low = max(math.floor(n), high // 2)
+    low = max(now, high // 2)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if decides(middle) else (middle, high)
     return high
+
+
+def _chance_at_most(lost: float, gained: float, count: int, tolerance: float) -> float:
+    """Return the chance that a bootstrap drop of ``count`` images is at most ``tolerance``.
+
+    The drop is a sum of independent steps 1, -1 and 0, so its distribution is the transform of the
+    count-th power of theirs. What lies outside of the window has a chance below 1e-20.
+    """
+    most = math.floor(tolerance * count) + 1
+    while most / count > tolerance:
+        most -= 1
+    mean = count * (lost - gained)
+    reach = 64 + math.ceil(12 * math.sqrt(count * (lost + gained)))
+    first = math.floor(mean) - reach
+    angles = 2 * np.pi * np.arange(2 * reach) / (2 * reach)
+    step = 1 - lost - gained + lost * np.exp(1j * angles) + gained * np.exp(-1j * angles)
+    chances = np.fft.fft(step**count * np.exp(-1j * angles * first)).real / angles.size
+    return float(np.clip(chances[: max(0, most - first + 1)].sum(), 0.0, 1.0))

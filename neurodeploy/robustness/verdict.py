@@ -55,6 +55,12 @@ def _judge(strength: Strength, lost: bool, tolerance: float) -> Verdict:
     return "survives" if strength.drop.upper(CONFIDENCE) <= tolerance else "undecided"
 
 
+def worse(first: Verdict, second: Verdict) -> Verdict:
+    """Return the worse of two verdicts on one strength: the one that is farther from survival."""
+    order: tuple[Verdict, ...] = ("lost", "undecided", "uninformative", "survives")
+    return min(first, second, key=order.index)
+
+
 def overall(
     rows: Sequence[Mapping[str, Any]], tolerance_points: float
 ) -> tuple[OverallVerdict, str]:
@@ -69,7 +75,7 @@ def overall(
     informative = len(rows) - len(by.get("uninformative", ()))
     tolerance = f"{tolerance_points:g} points"
     if by.get("lost"):
-        worst = max(by["lost"], key=lambda row: row["drop_lower95"])
+        worst = max(by["lost"], key=lambda row: float(_leading(row)["drop_lower95"]))
         return "lost", (
             f"Robustness is lost: at {len(by['lost'])} of {len(rows)} strengths the drop is above "
             f"{tolerance}. Worst: {_numbers(worst)}."
@@ -87,7 +93,7 @@ def overall(
             "attack."
         )
     if not by.get("undecided"):
-        worst = max(by["survives"], key=lambda row: row["drop_upper95"])
+        worst = max(by["survives"], key=lambda row: float(_leading(row)["drop_upper95"]))
         return "survives", (
             f"Robustness survives: at all {informative} informative of {len(rows)} strengths the "
             f"drop is at most {tolerance} (one-sided 95 %). Largest: {_numbers(worst)}."
@@ -130,15 +136,15 @@ def _undecided_text(
         )
     open_rows = [row for row in undecided if not row["attack_too_weak"]]
     if open_rows:
-        worst = max(open_rows, key=lambda row: row["drop_upper95"])
+        worst = max(open_rows, key=lambda row: float(_leading(row)["drop_upper95"]))
         sentences.append(
             f"At {len(open_rows)} the interval holds {tolerance}, widest: {_numbers(worst)}."
         )
         needed = [row["needed_n"] for row in open_rows if row["needed_n"]]
         if needed:
             sentences.append(
-                f"About {max(needed)} images would give an even chance to decide {len(needed)} of "
-                "them."
+                f"About {max(needed)} different images would give an even chance to decide "
+                f"{len(needed)} of them."
             )
         if len(needed) < len(open_rows):
             sentences.append(
@@ -148,11 +154,20 @@ def _undecided_text(
     return " ".join(sentences)
 
 
+def _leading(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the numbers with the larger drop: with the points from elsewhere, or without them."""
+    alone: Mapping[str, Any] | None = row.get("without_given")
+    return alone if alone and alone["drop"] > row["drop"] else row
+
+
 def _numbers(row: Mapping[str, Any]) -> str:
-    low, high = (100 * row["drop_lower95"], 100 * row["drop_upper95"])
+    leading = _leading(row)
+    low, high = (100 * leading["drop_lower95"], 100 * leading["drop_upper95"])
+    which = "" if leading is row else "without the points from elsewhere "
     return (
-        f"{row['perturbation']} at {row['radius_codes']} codes, float {100 * row['float']:.1f} %, "
-        f"fixed {100 * row['fixed']:.1f} % (lost {100 * row['lost']:.1f}, gained "
-        f"{100 * row['gained']:.1f}; drop {100 * row['drop']:.1f}, one-sided limits {low:.1f} and "
-        f"{high:.1f} points; n = {row['n']})"
+        f"{row['perturbation']} at {row['radius_codes']} codes, {which}float "
+        f"{100 * leading['float']:.1f} %, fixed {100 * leading['fixed']:.1f} % (lost "
+        f"{100 * leading['lost']:.1f}, gained {100 * leading['gained']:.1f}; drop "
+        f"{100 * leading['drop']:.1f}, one-sided limits {low:.1f} and {high:.1f} points; "
+        f"n = {row['n']})"
     )

@@ -16,6 +16,7 @@ from neurodeploy.robustness import (
     replay,
     save_evidence,
 )
+from neurodeploy.robustness.given_points import names_apart
 
 RADIUS, MAX_CODE = 2, 15
 
@@ -94,6 +95,20 @@ def test_evidence_of_another_evaluation_joins_by_its_clean_codes(linear, tmp_pat
     assert not (small.robust["fixed"] & ~old_small.robust["fixed"][order]).any()
     save_evidence(tmp_path / "again.npz", again.evidence)
     assert replay(tmp_path / "again.npz", net, net).ok
+
+
+def test_files_of_one_name_are_two_members(linear):
+    net, codes, labels = linear
+    bad = worst(net, codes, labels)
+    names = ("evidence.npz", "evidence.npz (2)", "evidence.npz", "other.npz", "evidence.npz")
+    parts = [GivenPoints(name, codes[k::5], bad[k::5]) for k, name in enumerate(names)]
+    assert names_apart(parts) == (
+        "evidence.npz", "evidence.npz (2)", "evidence.npz (3)", "other.npz", "evidence.npz (4)"
+    )  # fmt: skip
+    found = evaluated(net, codes, labels, parts)
+    members = [m for m in found.evidence.rows[1].members if m.startswith("given")]
+    assert members == [f"given: {name}" for name in names_apart(parts)]
+    assert len({m["name"] for m in found.rows[1]["members"]}) == len(found.rows[1]["members"])
 
 
 def test_plain_files_of_points(linear, tmp_path):

@@ -16,8 +16,10 @@ from neurodeploy.robustness.config import ThreatModel
 from neurodeploy.robustness.pool import CleanSamples, build_pool
 from neurodeploy.robustness.result import SUMMARY_KEYS
 from neurodeploy.robustness.sanity import SanityLine
+from neurodeploy.robustness.statistics import paired_drop
 from neurodeploy.robustness.suite import MemberPlan, Suite, full_suite, named_suite
 from neurodeploy.robustness.surrogates import Surrogate
+from neurodeploy.robustness.verdict import Strength, judge
 
 SMALL = RobustnessConfig(
     perturbations=("fgsm",),
@@ -395,12 +397,23 @@ def test_results_do_not_depend_on_the_numbers_asked_beside():
         ({"norm": "l1"}, "neither"),
         ({"noise_draws": 0}, "at least 1"),
         ({"bootstrap": 10}, "at least 1000"),
+        ({"radii_codes": tuple(range(1, 52))}, "102 strengths"),
+        ({"bootstrap": 1000, "radii_codes": (1, 2, 3, 4, 5, 6)}, "needs at least 1200"),
         ({"tolerance_points": 0}, "tolerance_points"),
     ],
 )
 def test_bad_configurations(change, words):
     with pytest.raises(InputError, match=words):
         RobustnessConfig(**change)
+
+
+def test_the_fewest_replicates_still_show_a_loss_at_every_strength():
+    """The smallest p-value that they can give is below what Holm asks of the first of them."""
+    for strengths in (10, 101):
+        fewest = max(1000, 100 * strengths)
+        RobustnessConfig(("suite",), tuple(range(1, strengths + 1)), bootstrap=fewest)
+        drop = paired_drop(np.ones(360, bool), np.zeros(360, bool), fewest, 0)
+        assert set(judge([Strength(0.5, drop)] * strengths, 0.02)) == {"lost"}
 
 
 def test_bad_calls():

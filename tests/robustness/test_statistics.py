@@ -11,8 +11,10 @@ from scipy.stats import binom, binomtest, norm
 
 from neurodeploy.errors import InputError
 from neurodeploy.robustness.statistics import (
+    _chance_at_most,
     detectable_drop,
     holm,
+    holm_levels,
     needed_n,
     paired_drop,
     score_limit,
@@ -167,17 +169,77 @@ def test_holm_equals_adjusted_p_values():
         assert holm(p.tolist()) == tuple(expected)
 
 
-def test_needed_n_is_the_first_number_that_decides():
-    for lost, gained, n, above in [(6, 3, 360, False), (5, 5, 100, False), (14, 2, 360, True)]:
-        needed = needed_n(lost, gained, n, 0.02)
-        assert needed > n
+def test_holm_levels_say_when_holm_rejects():
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        p = rng.uniform(0, 0.06, rng.integers(1, 7)).tolist()
+        for index, level in enumerate(holm_levels(p)):
+            for value, rejected in ((level, True), (level * (1 + 1e-9), False), (0.0, True)):
+                asked = [*p[:index], value, *p[index + 1 :]]
+                assert holm(asked)[index] == rejected
+    assert holm_levels([]) == ()
 
-        def limit(count, lost=lost, gained=gained, n=n, above=above):
-            return score_limit(lost / n * count, gained / n * count, count, 0.95, upper=not above)
 
-        assert (limit(needed) > 0.02) == above
-        assert (limit(needed - 1) > 0.02) != above
-    assert needed_n(2, 0, 100, 0.02) is None
+@pytest.mark.parametrize(
+    ("lost", "gained", "n", "level"),
+    [
+        (18, 2, 360, 0.005),
+        (14, 2, 360, 0.05),
+        (6, 3, 360, 0.05),
+        (5, 5, 100, 0.05),
+        (30, 5, 1000, 0.05),
+        (30, 5, 1000, 0.005),
+        (40, 16, 1000, 0.01),
+        (18, 0, 1000, 0.05),
+        (24, 12, 360, 0.0125),
+    ],
+)
+def test_needed_n_decides_and_nine_tenths_of_it_do_not(lost, gained, n, level):
+    drop = paired_drop(*pair(lost, gained, n), replicates=10_000, seed=0)
+    needed = needed_n(drop, 0.02, level)
+    unit = n // math.gcd(lost, gained, n)
+
+    def decided(count, seed):
+        again = paired_drop(*pair(lost * count // n, gained * count // n, count), 10_000, seed)
+        if drop.drop < 0.02:
+            return again.upper(0.95) <= 0.02
+        return again.p_lost(0.02) <= level
+
+    enough, few = -(-needed // unit) * unit, int(0.9 * needed) // unit * unit
+    assert sum(decided(enough, seed) for seed in range(5)) >= 4
+    assert sum(decided(few, seed) for seed in range(5)) <= 1
+
+
+def test_needed_n_knows_no_number_at_the_tolerance():
+    drop = paired_drop(*pair(2, 0, 100), replicates=1000, seed=0)
+    assert needed_n(drop, 0.02) is None
+    near = paired_drop(*pair(1999, 0, 100_000), replicates=1000, seed=0)
+    assert needed_n(near, 0.02) is None
+
+
+def test_needed_n_counts_different_images_where_there_are_copies():
+    """Fifty images, each there eight times: more copies of them would never decide."""
+    copies = np.repeat(np.arange(50), 8)
+    drop = paired_drop(*pair(8, 0, 400), replicates=10_000, seed=0, clusters=copies)
+    assert drop.upper(0.95) > 0.02
+    needed = needed_n(drop, 0.02)
+    assert needed == needed_n(paired_drop(*pair(1, 0, 50), 10_000, 0), 0.02)
+    assert needed is None  # the drop is the tolerance
+    less = paired_drop(*pair(4, 0, 400), replicates=10_000, seed=0, clusters=copies)
+    assert needed_n(less, 0.02) == pytest.approx(
+        needed_n(paired_drop(*pair(4, 0, 400), 10_000, 0), 0.02), rel=0.02
+    )
+
+
+@pytest.mark.parametrize("tolerance", [0.02, 0.005, 0.1])
+def test_the_computed_bootstrap_is_the_drawn_one(tolerance):
+    for lost, gained, n in ((17, 2, 360), (0, 0, 50), (1, 0, 100), (60, 40, 300), (3, 50, 200)):
+        drop = paired_drop(*pair(lost, gained, n), replicates=100_000, seed=3)
+        chance = _chance_at_most(lost / n, gained / n, n, tolerance)
+        assert chance == pytest.approx((drop.replicates <= tolerance).mean(), abs=0.006)
+    # Without gains it is a binomial sum.
+    exact = binom.cdf(math.floor(tolerance * 1000 + 1e-9), 1000, 0.03)
+    assert _chance_at_most(0.03, 0.0, 1000, tolerance) == pytest.approx(exact, abs=1e-10)
 
 
 @pytest.mark.parametrize(("lost", "gained", "n"), [(10, 6, 360), (20, 14, 360), (60, 50, 1797)])

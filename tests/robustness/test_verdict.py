@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 
 from neurodeploy.robustness.config import RobustnessConfig, ThreatModel
 from neurodeploy.robustness.result import RobustnessResult
-from neurodeploy.robustness.statistics import PairedDrop
-from neurodeploy.robustness.verdict import Strength, churn_text, judge, overall
+from neurodeploy.robustness.statistics import PairedDrop, holm_levels, needed_n
+from neurodeploy.robustness.verdict import Strength, churn_text, judge, overall, worse
 
 FLOAT, FIXED, BOTH = frozenset({"float"}), frozenset({"fixed"}), frozenset({"float", "fixed"})
 
@@ -65,6 +66,42 @@ def test_holm_over_strengths():
     assert judge([edge, *[strength(0.5, 80, 0)] * 9], 0.02) == ("lost",) * 10
 
 
+def test_the_worse_of_two_verdicts():
+    order = ("lost", "undecided", "uninformative", "survives")
+    for i, first in enumerate(order):
+        for j, second in enumerate(order):
+            assert worse(first, second) == order[min(i, j)]
+
+
+@pytest.mark.parametrize("neighbours", [0, 3, 9])
+def test_needed_n_is_decided_beside_its_neighbours(neighbours):
+    """At the number it names this very rule decides; at nine tenths of it it does not."""
+    beside = [strength(0.5, 1, 1)] * (neighbours - 1) + [strength(0.5, 80, 0)] * (neighbours > 0)
+    for lost, gained in ((15, 3), (16, 4), (12, 6), (4, 1)):
+        base = strength(0.5, lost, gained)
+        of = [base, *beside]
+        assert judge(of, 0.02)[0] == "undecided"
+        level = holm_levels([s.drop.p_lost(0.02) for s in of])[0]
+        assert level == pytest.approx(0.05 / max(1, neighbours))
+        needed = needed_n(base.drop, 0.02, level)
+        # Whole numbers of images have these very shares only now and then.
+        unit = 360 // math.gcd(lost, gained, 360)
+        enough, few = -(-needed // unit) * unit, int(0.9 * needed) // unit * unit
+        for n, decided in ((enough, True), (few, False)):
+            again = strength(0.5, lost * n // 360, gained * n // 360, n=n)
+            assert (judge([again, *beside], 0.02)[0] != "undecided") == decided, (n, needed)
+
+
+def test_the_text_leads_with_the_larger_drop():
+    hidden = {**row("lost"), "without_given": {**row("lost"), "drop": 0.05, "lost": 0.06,
+              "drop_lower95": 0.03}}  # fmt: skip
+    text = overall([hidden], 2.0)[1]
+    assert "without the points from elsewhere float 50.0 %" in text
+    assert "drop 5.0, one-sided limits 3.0 and" in text
+    hidden["without_given"]["drop"] = 0.01
+    assert "elsewhere" not in overall([hidden], 2.0)[1]
+
+
 def row(verdict, weak=False, needed_n=None, radius=26, norm="linf"):
     return {
         "perturbation": "pgd20",
@@ -110,7 +147,7 @@ def test_overall_says_why_in_numbers():
     assert "no strength is informative" in text
     assert "outside 20-90 % at all 3" in text
     _, text = overall([row("survives"), row("undecided", needed_n=977)], 2.0)
-    assert "About 977 images would give an even chance to decide 1 of them." in text
+    assert "About 977 different images would give an even chance to decide 1 of them." in text
     assert "Undecided at 1 of 2 informative strengths" in text
     _, text = overall([row("undecided", needed_n=977), row("undecided")], 2.0)
     assert "At 1 the drop is so close to the tolerance" in text
