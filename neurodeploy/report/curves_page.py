@@ -10,6 +10,7 @@ from neurodeploy.files import write_text
 from neurodeploy.report.content import (
     Block,
     FigureGrid,
+    Folded,
     Note,
     Paragraph,
     Section,
@@ -39,7 +40,7 @@ def write_curves(robustness: Document, curves: Document, out: str | Path) -> Non
         The HTML file.
     """
     verdict = Section(
-        "Verdict", "verdict", (Paragraph(robustness["verdict_text"]), _sanity(robustness))
+        "Verdict", "verdict", (Paragraph(robustness["verdict_text"]), *_sanity(robustness))
     )
     sections = (
         Section("Accuracy under attack", "accuracy", _accuracy_blocks(robustness)),
@@ -58,12 +59,20 @@ def robustness_csv(robustness: Document) -> str:
     return csv_text(table.columns, table.rows)
 
 
-def _sanity(robustness: Document) -> Block:
-    failing = [line for line in robustness["sanity"] if not line["ok"]]
-    if not failing:
-        return Note("Every sanity line of the attacks holds.", "good")
-    said = "; ".join(f"{line['line']}: {line['detail']}" for line in failing)
-    return Note(f"Attack too weak to tell: {said}", "warning")
+def _sanity(robustness: Document) -> tuple[Block, ...]:
+    """Return every sanity line: those that fail in the open, those that hold folded."""
+    lines = robustness["sanity"]
+    failing = [line for line in lines if not line["ok"]]
+    holding = [line for line in lines if line["ok"]]
+    blocks: list[Block] = [Note("Every sanity line of the attacks holds.", "good")]
+    if failing:
+        said = "; ".join(f"{line['line']}: {line['detail']}" for line in failing)
+        blocks = [Note(f"Attack too weak to tell: {said}", "warning")]
+    if holding:
+        rows = tuple((text_cell(line["line"]), text_cell(line["detail"])) for line in holding)
+        table = Table("Sanity lines that hold", ("sanity line", "detail"), rows)
+        blocks.append(Folded(f"{len(holding)} of {len(lines)} sanity lines hold", (table,)))
+    return tuple(blocks)
 
 
 def _accuracy_blocks(robustness: Document) -> tuple[Block, ...]:
@@ -87,6 +96,41 @@ def _accuracy_blocks(robustness: Document) -> tuple[Block, ...]:
         ),
         FigureGrid(tuple(figures), (*_LEGEND, ("threshold", "lost"))),
         _accuracy_table(rows),
+        Paragraph(
+            "Null: the same attack on the float network twice, with other seeds; lost and gained "
+            "by luck alone. Transfer: accuracy on points found on the other network alone, which "
+            "overstates robustness. Shows drops of: the smallest true drop that so many samples "
+            "would show with a chance of 80 %."
+        ),
+        _beside_table(rows),
+    )
+
+
+def _beside_table(rows: Sequence[Document]) -> Table:
+    columns = (
+        "perturbation", "radius", "null lost", "null gained", "float by transfer", "float",
+        "integers by transfer", "integers", "shows drops of",
+    )  # fmt: skip
+
+    def shares(row: Document) -> tuple[float | None, ...]:
+        null, transfer = row["null"] or {}, row["transfer"] or {}
+        return (
+            *(null.get(k) for k in ("lost", "gained")),
+            *(value for side, _ in _LEGEND for value in (transfer.get(side), row[side])),
+            row["detectable_drop"],
+        )
+
+    return Table(
+        "Beside it: luck, transfer, and what so many samples show",
+        columns,
+        tuple(
+            (
+                text_cell(row["perturbation"]),
+                number_cell(plain(row["radius_codes"]), row["radius_codes"]),
+                *(number_cell(percent(value), value) for value in shares(row)),
+            )
+            for row in rows
+        ),
     )
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from neurodeploy.cli import main
 from neurodeploy.network import load_samples
 from neurodeploy.pipeline import certificates, judge
 from neurodeploy.pipeline.model import load_model
+from neurodeploy.report.number_text import percent
 from neurodeploy.robustness import load_evidence
 from neurodeploy.robustness.certificates import (
     SmoothingConfig,
@@ -343,6 +346,37 @@ def test_a_disk_that_fills_leaves_no_older_results_beside_new_evidence(
     assert main([*command, "--seed", "3"]) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"evidence.npz"}
+
+
+def test_the_page_lists_every_sanity_line_and_what_stands_beside_each_row(files, tmp_path):
+    _, net, data, _ = files
+    sweep = tmp_path / "s.toml"
+    sweep.write_text(SWEEP[: SWEEP.index("[smoothing]")].replace('"fgsm"', '"pgd5"'))
+    main(["robustness", str(net), "--data", str(data), "--config", str(sweep),
+          "--out", str(tmp_path / "out")])  # fmt: skip
+    document = json.loads((tmp_path / "out" / "robustness.json").read_text())
+    html = unescape((tmp_path / "out" / "robustness.html").read_text())
+    verdict = html[html.index("<main>") : html.index("<nav")]
+    shown, folded = verdict.split('<details class="more">')
+    holding = [line for line in document["sanity"] if line["ok"]]
+    failing = [line for line in document["sanity"] if not line["ok"]]
+    assert holding
+    assert f"{len(holding)} of {len(document['sanity'])} sanity lines hold" in folded
+    for lines, there in ((holding, folded), (failing, shown)):
+        for line in lines:
+            assert line["line"] in there
+            assert line["detail"] in there
+    assert ("Every sanity line" in shown) == (not failing)
+    beside = html[html.index("<caption>Beside it") :]
+    cells = re.findall(r"<tr>.*?</tr>", beside[: beside.index("</table>")], flags=re.DOTALL)[1:]
+    assert len(cells) == len(document["robustness"]) == 4
+    for text, row in zip(cells, document["robustness"], strict=True):
+        null, transfer = row["null"] or {}, row["transfer"] or {}
+        numbers = [null.get("lost"), null.get("gained"), transfer.get("float"), row["float"],
+                   transfer.get("fixed"), row["fixed"], row["detectable_drop"]]  # fmt: skip
+        found = re.findall(r"<td[^>]*>(.*?)</td>", text)
+        assert found[1:] == [percent(number) for number in numbers]
+    assert any(row["transfer"] for row in document["robustness"])
 
 
 def test_every_sanity_line_and_what_stands_beside_a_result_are_printed(files, capsys, tmp_path):
