@@ -44,7 +44,7 @@ def clustered_drop(
     change = first.astype(np.float64) - second
     seeds, n = change.shape
     rng = np.random.default_rng(seed)
-    drawn = _image_replicates(change.mean(axis=0), replicates, rng)
+    drawn = image_replicates(change.mean(axis=0), replicates, rng)
     tau = np.sqrt(seed_variance(change) / seeds)
     drawn += tau * rng.standard_t(seeds - 1, size=replicates)
     lost, gained = int((change > 0).sum()), int((change < 0).sum())
@@ -72,7 +72,7 @@ def seed_variance(change: NDArray[np.float64]) -> float:
     return max(0.0, float(by_seed.var(ddof=1) - noise))
 
 
-def _image_replicates(
+def image_replicates(
     means: NDArray[np.float64], replicates: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Return bootstrap means over images; images of one value are drawn by their count."""

@@ -19,11 +19,11 @@ def on_path():
     sys.path.remove(str(STUDIES))
 
 
-def write_cell(folder, cell, right, *, bits_certified=True):
+def write_cell(folder, cell, right, *, weak=False, images=100):
     """Write a cell whose images are right as ``right(measure, image)`` says."""
     from digits_cells import INTERVAL_RADII, RADII, REFINED_RADII
 
-    index = [image for image in range(100) if image % 5 == cell.model.fold]
+    index = [image for image in range(images) if image % 5 == cell.model.fold]
 
     def text(measure):
         return "".join("1" if right(measure, image) else "0" for image in index)
@@ -35,7 +35,7 @@ def write_cell(folder, cell, right, *, bits_certified=True):
         "schema": 1, "code": "abc", "network": "def", "variant": cell.model.variant.name, "seed": cell.model.seed,
         "fold": cell.model.fold, "bits": cell.bits, "index": index,
         "clean": {"float": text("clean"), "fixed": text("clean")},
-        "rows": {m: {"verdict": "survives", "attack_too_weak": False} for m in measures},
+        "rows": {m: {"verdict": "survives", "attack_too_weak": weak} for m in measures},
         "robust": {m: {"float": text(m), "fixed": text(f"fixed {m}")} for m in measures},
         "certified": {key: text(key) for key in proofs},
     }  # fmt: skip
@@ -74,6 +74,87 @@ def test_claims_follow_the_cells(tmp_path):
     text = report_text(results, "abc")
     assert "630 cells" in text
     assert "| lif-gauss-penalty | 8 | 30.0 → 30.0 |"[:25] in text
+    for number, claim in enumerate(claims(), start=1):
+        assert f"{number}. {claim.sentence} ({claim.what}) **confirmed**" in text
+        verdicts = [said[(number, *pair)][1] for pair in claim.pairs]
+        assert claim.whole(verdicts) == "confirmed"
+
+
+def estimate_of(low, high, seeds=3):
+    from digits_table import Estimate
+
+    return Estimate((low + high) / 2, low, high, seeds, 1797)
+
+
+def test_a_claim_is_no_better_than_its_pairs():
+    from digits_table import claims
+
+    claim, _, _, equal, certified = claims()
+    assert claim.verdict(estimate_of(1, 3)) == "confirmed"
+    assert claim.verdict(estimate_of(-3, -1)) == "refuted"
+    assert claim.verdict(estimate_of(-1, 3)) == claim.verdict(estimate_of(1, 3, seeds=2)) == "open"
+    assert claim.verdict(estimate_of(1, 3), 0.1) == "confirmed"
+    assert claim.verdict(estimate_of(1, 3), 4 / 30) == "open"
+    assert equal.verdict(estimate_of(-1.5, 1.5)) == "confirmed"
+    assert claim.whole(["confirmed"] * 2) == "confirmed"
+    assert claim.whole(["confirmed"]) == "open", "a pair without cells"
+    assert claim.whole(["confirmed", "open"]) == "open"
+    assert claim.whole(["open", "refuted"]) == "refuted"
+    assert claim.confidence == pytest.approx(0.975)
+    assert certified.confidence == pytest.approx(1 - 0.05 / 6)
+
+
+def test_intervals_of_more_pairs_are_wider():
+    from digits_table import estimate
+
+    difference = np.random.default_rng(0).integers(-1, 2, (3, 400)).astype(float)
+    one, six = estimate(difference), estimate(difference, confidence=1 - 0.05 / 6)
+    assert six.low < one.low < one.points == six.points < one.high < six.high
+
+
+@pytest.mark.parametrize(("weak_cells", "verdict"), [(3, "confirmed"), (4, "open")])
+def test_weak_attacks_leave_a_claim_open(tmp_path, weak_cells, verdict):
+    """Of the 30 cells of a pair three may be weak."""
+    from digits_cells import all_cells
+    from digits_table import Results, report_text
+
+    shares = {"lif-gauss-penalty": 60, "lif-gauss": 20, "dlif-gauss-penalty": 60, "dlif-gauss": 20}
+    left = weak_cells
+    for cell in all_cells():
+        name = cell.model.variant.name
+        if name in shares and cell.bits == 8:
+            weak = name == "lif-gauss" and left > 0
+            left -= weak
+            write_cell(tmp_path, cell, lambda m, i, n=name: i * 37 % 100 < shares[n], weak=weak)
+    text = report_text(Results(tmp_path), "abc")
+    assert f"(robust within 26 codes, 8 bits) **{verdict}**" in text
+    line = next(line for line in text.splitlines() if "- lif-gauss-penalty minus" in line)
+    assert f"**{verdict}** (weak attack in {weak_cells} of 30 cells, " in line
+    line = next(line for line in text.splitlines() if "- dlif-gauss-penalty minus" in line)
+    assert line.endswith("**confirmed**")
+
+
+def test_holm_counts_the_radii_of_one_variant_and_width(tmp_path):
+    """3.5 points of 1000 images, the same in all seeds: a loss among 2 strengths, not among 84."""
+    from digits_cells import RADII, all_cells
+    from digits_table import REPLICATES, TOLERANCE, Results, _drops
+
+    from neurodeploy.robustness.seed_clusters import clustered_drop
+
+    def right(measure, image):
+        return image % 100 < 50 and not (measure == "fixed suite/26" and image < 35)
+
+    for cell in all_cells():
+        write_cell(tmp_path, cell, right, images=1000)
+    drop = clustered_drop(np.ones((3, 1000), bool), np.arange(1000) >= 35 * np.ones((3, 1)),
+                          REPLICATES, 26)  # fmt: skip
+    assert 0.05 / 84 < drop.p_lost(TOLERANCE) < 0.05 / len(RADII)
+    lines = [[cell.strip() for cell in line.split("|")] for line in _drops(Results(tmp_path))]
+    assert len(lines) == 2 + 84
+    assert len({len(line) for line in lines}) == 1
+    assert [line[9] for line in lines[2:]] == ["lost", "survives"] * 42
+    assert [line[3] for line in lines[2:]] == ["26", "52"] * 42
+    assert 100 * len(RADII) <= REPLICATES
 
 
 def test_a_difference_takes_only_what_both_have(tmp_path):
