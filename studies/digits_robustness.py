@@ -11,10 +11,12 @@ repeated.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,9 @@ def _run(
                TimeRemainingColumn())  # fmt: skip
     with (
         Progress(*columns, transient=not sys.stderr.isatty()) as progress,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_end_with_study
+        ) as pool,
     ):
         task = progress.add_task("cells", total=len(missing))
         running: dict[Future[None], int] = {}
@@ -106,6 +110,19 @@ def _run(
                 count = running.pop(future)
                 future.result()
                 progress.advance(task, count)
+
+
+def _end_with_study() -> None:
+    """End this worker when the study is killed: it must not go on beside the next one."""
+    study = parent_process()
+    if study is None:  # no worker
+        return
+
+    def follow() -> None:
+        study.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _run_group(cells: list[Cell], out: Path, code: str, training: str) -> None:
