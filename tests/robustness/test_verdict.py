@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 import pytest
@@ -84,11 +83,8 @@ def test_needed_n_is_decided_beside_its_neighbours(neighbours):
         level = holm_levels([s.drop.p_lost(0.02) for s in of])[0]
         assert level == pytest.approx(0.05 / max(1, neighbours))
         needed = needed_n(base.drop, 0.02, level)
-        # Whole numbers of images have these very shares only now and then.
-        unit = 360 // math.gcd(lost, gained, 360)
-        enough, few = -(-needed // unit) * unit, int(0.9 * needed) // unit * unit
-        for n, decided in ((enough, True), (few, False)):
-            again = strength(0.5, lost * n // 360, gained * n // 360, n=n)
+        for n, decided in ((needed, True), (round(0.9 * needed), False)):
+            again = strength(0.5, round(lost * n / 360), round(gained * n / 360), n=n)
             assert (judge([again, *beside], 0.02)[0] != "undecided") == decided, (n, needed)
 
 
