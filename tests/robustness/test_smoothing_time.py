@@ -23,7 +23,7 @@ def test_ten_thousand_draws_for_a_sixth_of_the_images(name):
     result = smooth(net, codes[:IMAGES], labels[:IMAGES], config, threads=1)
     seconds = time.process_time() - begin
     assert seconds < LIMIT_S
-    print(f"{name}: {seconds:.1f} s of processor time for {IMAGES} images")
+    print(f"{name}: {seconds:.1f} s of processor time for {IMAGES} images")  # noqa: T201
     # All draws were made: the largest count is above what fewer could hold, none above all.
     assert 9_000 < result.count.max() <= 10_000
     assert result.right.mean() > 0.5
