@@ -272,8 +272,8 @@ def needed_n(
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if decides(middle) else (middle, high)
-    sooner = np.unique(np.linspace(max(now + 1, 0.8 * high), high, 200).astype(int)).tolist()
-    return next(count for count in sooner if decides(count))
+    sooner = np.unique(np.linspace(max(now + 1, 0.8 * high), high, 200).astype(np.int64))
+    return next(int(count) for count in sooner if decides(int(count)))
 
 
 def _chance_at_most(lost: float, gained: float, count: int, tolerance: float) -> float:
