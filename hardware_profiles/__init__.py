@@ -18,6 +18,7 @@ from neurodeploy.hardware_profiles.profile import (
     ValidationCase,
     value_rows,
 )
+from neurodeploy.hardware_profiles.registers import limits_in, limits_of
 from neurodeploy.hardware_profiles.values import (
     Source,
     SourcedChoice,
@@ -36,6 +37,8 @@ __all__ = [
     "SourcedValue",
     "TimingSet",
     "ValidationCase",
+    "limits_in",
+    "limits_of",
     "load",
     "names",
     "parse",

@@ -36,6 +36,9 @@ SetT = TypeVar("SetT")
 _PACKAGE = "neurodeploy.hardware_profiles"
 _TEXTS = ("id", "name", "vendor", "generation", "kind", "status")
 _DEFAULTS = ("default_energy_set", "default_timing_set")
+#: What a profile of limits alone leaves out, all of it or nothing.
+_PRICES = (*_DEFAULTS, "energy_sets", "timing_sets", "power")
+_NO_SET = "none"
 _KEYS = (
     *("schema_version", *_TEXTS, *_DEFAULTS, "not_modelled", "sources", "numerics", "limits"),
     *("counting", "energy_sets", "timing_sets", "power", "validation"),
@@ -109,9 +112,16 @@ def _profile(reader: ProfileReader, document: Mapping[str, Any], text: str) -> P
     texts = {key: reader.text(document, key, "") for key in _TEXTS}
     reader.one_of(texts["kind"], KINDS, "kind")
     reader.one_of(texts["status"], STATUSES, "status")
-    energy_sets = _sets(reader, document, "energy_sets", EnergySet)
-    timing_sets = _sets(reader, document, "timing_sets", TimingSet)
-    defaults = {key: reader.text(document, key, "") for key in _DEFAULTS}
+    unpriced = texts["status"] == "limits-only" and not any(key in document for key in _PRICES)
+    if unpriced:
+        energy_sets: Mapping[str, EnergySet] = _no_set(reader, "energy_sets", EnergySet)
+        timing_sets: Mapping[str, TimingSet] = _no_set(reader, "timing_sets", TimingSet)
+        power = reader.unknown_section(Power, "power")
+    else:
+        energy_sets = _sets(reader, document, "energy_sets", EnergySet)
+        timing_sets = _sets(reader, document, "timing_sets", TimingSet)
+        power = reader.section(Power, reader.table(document, "power", ""), "power")
+    defaults = {key: _NO_SET if unpriced else reader.text(document, key, "") for key in _DEFAULTS}
     reader.one_of(defaults["default_energy_set"], tuple(energy_sets), "default_energy_set")
     reader.one_of(defaults["default_timing_set"], tuple(timing_sets), "default_timing_set")
     return Profile(
@@ -124,7 +134,7 @@ def _profile(reader: ProfileReader, document: Mapping[str, Any], text: str) -> P
         counting=reader.section(Counting, reader.table(document, "counting", ""), "counting"),
         energy_sets=energy_sets,
         timing_sets=timing_sets,
-        power=reader.section(Power, reader.table(document, "power", ""), "power"),
+        power=power,
         validation=_validation(reader, document),
         text=text,
     )
@@ -158,6 +168,11 @@ def _sets(
         for name in table
     }
     return MappingProxyType(sets)
+
+
+def _no_set(reader: ProfileReader, key: str, kind: type[SetT]) -> Mapping[str, SetT]:
+    """Return the one set of a profile that states none: every number of it is unknown."""
+    return MappingProxyType({_NO_SET: reader.unknown_section(kind, f"{key}.{_NO_SET}")})
 
 
 def _texts(reader: ProfileReader, document: Mapping[str, Any], key: str) -> tuple[str, ...]:

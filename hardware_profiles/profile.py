@@ -24,6 +24,8 @@ KINDS: tuple[str, ...] = ("digital-async", "digital-sync", "mixed-signal", "refe
 #: legal only as a modelling choice, because unknown is not zero.
 _BITS = {"units": ("bits",), "priced": False}
 _COUNT = {"units": ("count",), "priced": False}
+#: Numbers of keys that older profiles lack, which then mean what both Loihi chips hold.
+_SINCE_LATER = {"later": True}
 _MEMORY = {"units": ("bits", "bytes"), "priced": False}
 _ENERGY = {"units": ("pJ", "nJ"), "priced": True}
 _TIME = {"units": ("ns", "us"), "priced": True}
@@ -43,16 +45,19 @@ class Numerics:
     """Integer formats and rules of the chip's neurons and synapses.
 
     ``bias_mantissa_bits`` and ``state_bits`` include the sign. A mixed-sign weight spends one of
-    its ``weight_bits`` on the sign, so its step is two.
+    its ``weight_bits`` on the sign, so its step is two. ``decay_u_min`` is the smallest register
+    of the current's decay; the current keeps ``(4095 - decay_u) / 4096`` per step.
     """
 
     weight_bits: SourcedValue = field(metadata=_BITS)
     weight_exponent_min: SourcedValue = field(metadata=_BITS)
     weight_exponent_max: SourcedValue = field(metadata=_BITS)
+    conv_weight_bits: SourcedValue = field(metadata={**_BITS, **_SINCE_LATER})
     weight_sign_modes: SourcedChoice = field(
         metadata={"words": ("mixed", "excitatory", "inhibitory")}
     )
     decay_bits: SourcedValue = field(metadata=_BITS)
+    decay_u_min: SourcedValue = field(metadata={**_COUNT, **_SINCE_LATER})
     state_bits: SourcedValue = field(metadata=_BITS)
     u_overflow: SourcedChoice = field(metadata=_OVERFLOW)
     v_overflow: SourcedChoice = field(metadata=_OVERFLOW)
@@ -66,6 +71,7 @@ class Numerics:
     reset_modes: SourcedChoice = field(metadata=_RESET)
     delay_bits: SourcedValue = field(metadata=_BITS)
     max_delay: SourcedValue = field(metadata=_COUNT)
+    refractory_steps_max: SourcedValue = field(metadata={**_COUNT, **_SINCE_LATER})
     microcode: SourcedChoice = field(metadata=_YES_NO)
 
 
@@ -190,6 +196,8 @@ class Profile:
     """One chip: formats, limits, energies and times, each number with its source.
 
     ``text`` is the TOML text it was read from, unchanged; it is what a network file stores.
+    A profile of status ``limits-only`` may leave out energies, times and power: it then has one
+    set ``none`` of each, in which every number is unknown.
     ``default_energy_set`` and ``default_timing_set`` name the sets that typical values come from.
     """
 
@@ -211,6 +219,15 @@ class Profile:
     power: Power
     validation: tuple[ValidationCase, ...]
     text: str = field(repr=False)
+
+    @property
+    def priced(self) -> bool:
+        """Whether it states any energy or time, so that a cost can be estimated."""
+        return any(
+            getattr(each, f.name).known
+            for each in (*self.energy_sets.values(), *self.timing_sets.values())
+            for f in dataclasses.fields(each)
+        )
 
     @property
     def text_hash(self) -> str:

@@ -86,12 +86,28 @@ class ProfileReader:
     ) -> SourcedValue | SourcedChoice:
         """Return the leaf that ``field`` describes."""
         full = f"{path}.{field.name}"
+        if field.name not in table and field.metadata.get("later"):
+            note = "not stated in this profile; held to be what both Loihi chips have"
+            return SourcedValue(full, None, None, None, field.metadata["units"][0], note=note)
         if field.name not in table:
             self.fail(full, "is missing", "add it, or write `unknown = true` with unit and note")
         leaf = self.table(table, field.name, path)
         if "words" in field.metadata:
             return self.choice(leaf, field.metadata["words"], full)
         return self.value(leaf, full, field.metadata["units"], priced=field.metadata["priced"])
+
+    def unknown_section(self, kind: type[SectionT], path: str) -> SectionT:
+        """Return a section of which the profile states nothing: every leaf is unknown."""
+        note = f"profile {self.label} has no such number: it holds the limits of a target alone"
+        leaves: dict[str, SourcedValue | SourcedChoice] = {}
+        for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+            full, units = f"{path}.{field.name}", field.metadata.get("units")
+            leaves[field.name] = (
+                SourcedValue(full, None, None, None, units[0], note=note)
+                if units
+                else SourcedChoice(full, ("unknown",), note=note)
+            )
+        return kind(**leaves)
 
     def choice(self, table: Mapping[str, Any], words: Sequence[str], path: str) -> SourcedChoice:
         """Return a choice: one word of ``words``, or a list of them."""

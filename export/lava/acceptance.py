@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError
 from neurodeploy.findings import Finding
+from neurodeploy.hardware_profiles import limits_in
 from neurodeploy.network.connections import INPUT
 from neurodeploy.network.fixed import (
     WEIGHT_RANGE,
@@ -63,8 +64,10 @@ def check_faithful(net: FixedPointNetwork, *, lava_quirks: bool = False) -> tupl
     for synapse in net.synapses:
         found += _check_synapse(net, synapse)
     if not lava_quirks:
-        said = {finding.where for finding in found}
-        found += [finding for finding in check_legality(net) if finding.where not in said]
+        # One word on each register: Lava's own, where it has one.
+        said = {_register(finding) for finding in found}
+        legal = check_legality(net, limits_in(net.profile))
+        found += [finding for finding in legal if _register(finding) not in said]
     return tuple(found)
 
 
@@ -79,6 +82,12 @@ def lava_prepared(weight: NDArray[Any], sign_mode: SignMode, weight_bits: int) -
     magnitude = np.clip(sign * weight.astype(np.int64), -256 if mixed else 0, 255)
     dropped = 8 - weight_bits + mixed
     return sign * ((magnitude >> dropped) << dropped)
+
+
+def _register(finding: Finding) -> tuple[str, str]:
+    """Return where a finding is, and the register or weights that it is about."""
+    about = "weight" if "weights" in finding.what else finding.what.split()[0]
+    return finding.where, about
 
 
 def _error(where: str, what: str, remedy: str, **numbers: Any) -> Finding:

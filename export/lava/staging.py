@@ -23,6 +23,7 @@ _PACKAGE_FILES = (
     "__init__.py",
     "errors.py",
     "findings.py",
+    "register_limits.py",
     "file_kind.py",
     "files.py",
     "hdf5_scan.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ def inspect(arguments: argparse.Namespace) -> int:
 def quantize_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``quantize``."""
     parser.add_argument("model", help="NIR file")
-    parser.add_argument("--profile", required=True, help="chip: loihi1, loihi2 or a TOML file")
+    parser.add_argument(
+        "--profile", required=True, help="target: loihi1, loihi2, lava or a TOML file"
+    )
     parser.add_argument("--out", required=True, help="NET.h5 to write")
     parser.add_argument(
         "--calibration", help="data (.npz, .h5: images or x) for ranges; never the test data"
@@ -117,8 +120,10 @@ def widths(arguments: argparse.Namespace) -> Any:
 
 def quantize(arguments: argparse.Namespace) -> int:
     """Write NET.h5 and show the choices."""
+    from neurodeploy.pipeline.diagnosing import diagnosis
     from neurodeploy.pipeline.model import load_model, quantized
     from neurodeploy.quantization import describe_populations, describe_synapses
+    from neurodeploy.quantization.diagnosis import worst_findings
 
     console = Console(arguments.json)
     if Path(arguments.out).suffix not in (".h5", ".hdf5"):
@@ -130,9 +135,11 @@ def quantize(arguments: argparse.Namespace) -> int:
         strict=arguments.strict,
         **reading_options(arguments),
     )
-    model = quantized(
-        model, arguments.profile, widths(arguments), load_calibration(arguments.calibration)
-    )
+    calibration = load_calibration(arguments.calibration)
+    model = quantized(model, arguments.profile, widths(arguments), calibration)
+    layers = () if calibration is None else diagnosis(model, calibration)
+    worst = worst_findings(layers)
+    findings = (*model.findings, *worst)
     net = model.require_fixed()
     digest = net.save(arguments.out)
     synapses, populations = (
@@ -145,10 +152,11 @@ def quantize(arguments: argparse.Namespace) -> int:
             "content_hash": digest,
             "synapses": synapses,
             "populations": populations,
-            "findings": [f.as_dict() for f in model.findings],
+            "layers": [layer.as_dict() for layer in layers],
+            "findings": [f.as_dict() for f in findings],
         }
     )
-    console.findings(model.findings)
+    console.findings(findings)
     console.say(f"{arguments.out}: {digest}")
     console.table(
         ("synapse", "bits", "exponent", "sign mode", "rms error"),
@@ -170,8 +178,36 @@ def quantize(arguments: argparse.Namespace) -> int:
             for p in populations
         ),
     )
+    _print_layers(console, layers, worst)
     console.next_step(f"neurodeploy verify {arguments.out} --input DATA.npz --against lava")
     return 0
+
+
+def _print_layers(console: Console, layers: Sequence[Any], worst: Sequence[Any]) -> None:
+    """Print what rounding is expected to do to each layer, and the remedy for the worst.
+
+    Nothing without calibration.
+    """
+    if not layers:
+        return
+    console.say("expected of rounding, from the calibration samples in float:")
+    console.table(
+        (
+            "population", "turned", "most by", "deviation", "near threshold", "dead", "saturated",
+            "headroom", "bits",
+        ),
+        (
+            (
+                layer.name, f"{layer.turned:.2%}", layer.worst_rounding,
+                f"{layer.deviation_rms:.3g} thresholds", f"{sum(layer.margins[:3]):.1%}",
+                layer.dead, layer.saturated, f"{layer.headroom_bits:.1f} bits",
+                f"{layer.effective_bits:.1f}",
+            )
+            for layer in layers
+        ),
+    )  # fmt: skip
+    for finding in worst:
+        console.say(f"  {finding.where}: {finding.remedy}")
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -103,7 +103,7 @@ def common_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--lava-quirks",
         action="store_true",
-        help="accept integers that Lava takes and no chip holds",
+        help="accept integers that Lava computes and the profile does not hold",
     )
     return parser
 

@@ -64,7 +64,9 @@ def deploy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="NIR file")
     parser.add_argument("--data", required=True, help="test data (.npz or .h5: images, y)")
     parser.add_argument("--calibration", help="data for ranges (images or x); not the test data")
-    parser.add_argument("--profile", required=True, help="chip: loihi1, loihi2 or a TOML file")
+    parser.add_argument(
+        "--profile", required=True, help="target: loihi1, loihi2, lava or a TOML file"
+    )
     parser.add_argument("--out", required=True, help="folder for the results")
     parser.add_argument(
         "--lava-samples", type=positive, default=16, help="samples to run on Lava (default 16)"
@@ -121,6 +123,12 @@ def deploy(arguments: argparse.Namespace) -> int:
     return outcome.exit_code
 
 
+def _energy_text(energy: dict[str, float | None]) -> str:
+    """Format low, typical and high energy; a profile may state none."""
+    known = [value for value in (energy["low"], energy["typ"], energy["high"]) if value is not None]
+    return " / ".join(f"{value:.0f}" for value in known) or "not estimated"
+
+
 def _print_outcome(console: Console, outcome: Outcome) -> None:
     """Print one line per model; warnings and errors go to standard error."""
     import json
@@ -139,7 +147,7 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
                 percent(clean["fixed"]),
                 deployment.verdict,
                 "absent" if lava is None else f"{lava['mismatches']} of {lava['compared']}",
-                f"{energy['low']:.0f} / {energy['typ']:.0f} / {energy['high']:.0f}",
+                _energy_text(energy),
             )
         )
         for finding in facts["findings"]:

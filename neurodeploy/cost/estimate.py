@@ -102,6 +102,12 @@ class CostEstimate:
         "Estimate", never "measured".
         """
         p = self.profile
+        if not p.priced:
+            return (
+                f"no energy and no time is estimated: profile {p.id} ({p.name}) states none, as it "
+                "holds the limits of a target alone; the counts are the network's. Quantise for a "
+                "chip to estimate what it would cost there."
+            )
         text = f"core dynamic energy estimate, {p.status} coefficients (profile {p.id})"
         if p.validation:
             case = p.validation[0]

@@ -9,6 +9,9 @@ from neurodeploy.cost.terms import Term
 
 def format_estimate(cost: CostEstimate) -> str:
     """Return ``cost`` as text: counts first, then energies, terms, what is missing, wording."""
+    if not cost.profile.priced:
+        # Nothing but what was counted: rows of unknown numbers would say less.
+        return "\n\n".join([_head(cost), _counts(cost), cost.wording])
     blocks = [
         _head(cost),
         _counts(cost),
@@ -23,10 +26,13 @@ def format_estimate(cost: CostEstimate) -> str:
 
 def _head(cost: CostEstimate) -> str:
     a, p = cost.activity, cost.profile
+    what, mapping = "Estimated cost", f", {cost.mapping.description}"
+    if not p.priced:
+        what, mapping = "Counts", ""
     return (
-        f"Estimated cost per inference on {p.name} (status: {p.status})\n"
+        f"{what} per inference on {p.name} (status: {p.status})\n"
         f"{a.n_samples} samples, {a.hardware_steps} hardware steps each "
-        f"({a.steps} logical), {a.arithmetic} run, {cost.mapping.description}"
+        f"({a.steps} logical), {a.arithmetic} run{mapping}"
     )
 
 

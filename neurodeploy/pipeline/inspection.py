@@ -186,7 +186,8 @@ def _range(ends: list[int]) -> str:
 
 def _inspect_network(path: Path, lava_quirks: bool) -> Inspection:
     net, noticed = read_integers(path)
-    findings = (*noticed, *(() if lava_quirks else check_legality(net)))
+    limits = hardware_profiles.limits_in("" if lava_quirks else net.profile)
+    findings = (*noticed, *(() if lava_quirks else check_legality(net, limits)))
     populations = describe_populations(net)
     synapses = [_synapse_entry(net, s) for s in net.synapses]
     document = {

@@ -15,6 +15,7 @@ from neurodeploy.errors import InputError
 from neurodeploy.findings import Result
 from neurodeploy.graph import Contract, Graph, ReadLimits
 from neurodeploy.graph import read as read_graph
+from neurodeploy.hardware_profiles import limits_in
 from neurodeploy.network import (
     FixedPointNetwork,
     Network,
@@ -165,7 +166,7 @@ def run(
         backend = backend or "float"
     elif isinstance(model, FixedPointNetwork):
         if not lava_quirks:
-            require_legal(model)
+            require_legal(model, limits_in(model.profile))
         held, source, backend = Model("model", None, model), model, backend or "fixed"
     else:
         raise InputError(f"run: takes a Graph or a FixedPointNetwork, not {type(model).__name__}")
@@ -201,7 +202,7 @@ def load(path: str | Path, *, lava_quirks: bool = False) -> FixedPointNetwork:
     """
     net = load_network(path)
     if not lava_quirks:
-        require_legal(net)
+        require_legal(net, limits_in(net.profile))
     return net
 
 

@@ -148,7 +148,7 @@ def _with_steps(network: Network, steps: int) -> tuple[Network, tuple[Finding, .
 def _load_fixed(path: Path, options: Contract | None, lava_quirks: bool) -> Model:
     fixed, findings = read_integers(path)
     if not lava_quirks:
-        require_legal(fixed)
+        require_legal(fixed, hardware_profiles.limits_in(fixed.profile))
     if options is not None and options != Contract():
         raise InputError(
             f"{path}: holds integers with their contract; contract options belong to .nir files"

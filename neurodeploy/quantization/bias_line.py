@@ -23,14 +23,20 @@ from neurodeploy.network import (
     with_start_v,
 )
 from neurodeploy.quantization.incoming import Drive
-from neurodeploy.quantization.population_scale import WEIGHT_EXP_MAX, WEIGHT_EXP_MIN
 from neurodeploy.quantization.rounding import quantize_weight, sign_mode_of, weight_step
+from neurodeploy.register_limits import CHIP_LIMITS, RegisterLimits
 
 Lined = tuple[FixedPopulation, tuple[FixedSynapse, ...], tuple[Finding, ...]]
 
 
 def with_bias_line(
-    fixed: FixedPopulation, drive: Drive, p: int, *, has_current: bool, factor: float = 1.0
+    fixed: FixedPopulation,
+    drive: Drive,
+    p: int,
+    *,
+    has_current: bool,
+    factor: float = 1.0,
+    limits: RegisterLimits = CHIP_LIMITS,
 ) -> Lined:
     """Return ``fixed`` with start states for all neurons, and the line this takes, if any.
 
@@ -46,6 +52,8 @@ def with_bias_line(
         Whether what arrives on a line passes through a current.
     factor : float
         ``drive`` is in units that are so many times smaller than the membrane's.
+    limits : RegisterLimits
+        Of the target.
 
     Raises
     ------
@@ -53,13 +61,13 @@ def with_bias_line(
         If ``v_init`` itself has no start state, or the line no legal exponent.
     """
     if has_current:
-        return _with_current_bias(fixed, drive, p, factor)
+        return _with_current_bias(fixed, drive, p, factor, limits)
     moved = ~with_start_v(fixed)
     if not moved.any():
         return fixed, (), ()
     quiet = _without_bias(fixed, moved)
     _require_start(quiet)
-    line = _always_on_line(fixed, np.where(moved, drive.into_v, 0.0), p)
+    line = _always_on_line(fixed, np.where(moved, drive.into_v, 0.0), p, limits)
     text = (
         f"no start state lets the bias of {moved.sum()} neurons (up to "
         f"{np.abs(drive.into_v[moved]).max() / factor:.4g}) act only from step 1; it enters "
@@ -68,7 +76,9 @@ def with_bias_line(
     return quiet, (line,), (Finding("warning", f"population {fixed.name}", text),)
 
 
-def _with_current_bias(fixed: FixedPopulation, drive: Drive, p: int, factor: float) -> Lined:
+def _with_current_bias(
+    fixed: FixedPopulation, drive: Drive, p: int, factor: float, limits: RegisterLimits
+) -> Lined:
     where = f"population {fixed.name}"
     stuck = ~with_start_v(fixed)
     if (stuck & (fixed.decay_u != 4095)).any() and has_start_v(_without_bias(fixed, stuck)):
@@ -84,7 +94,7 @@ def _with_current_bias(fixed: FixedPopulation, drive: Drive, p: int, factor: flo
     bias = drive.into_sum + np.where(stuck, drive.into_v, 0.0)
     if not bias.any():
         return quiet, (), ()
-    line = _always_on_line(fixed, bias, p)
+    line = _always_on_line(fixed, bias, p, limits)
     stored = np.ldexp(line.weight[:, 0].astype(np.float64), line.weight_exp - p)
     error, largest = float(np.abs(stored - bias).max()), float(np.abs(bias).max())
     text = (
@@ -104,18 +114,20 @@ def _require_start(quiet: FixedPopulation) -> None:
         )
 
 
-def _always_on_line(fixed: FixedPopulation, bias: NDArray[np.float64], p: int) -> FixedSynapse:
+def _always_on_line(
+    fixed: FixedPopulation, bias: NDArray[np.float64], p: int, limits: RegisterLimits
+) -> FixedSynapse:
     # A line of its own keeps 8 bits whatever the width of the weights: a bias is no weight. The
     # chip would floor what is finer than one unit; rounding to whole units here is nearer.
     step = weight_step(sign_mode_of(bias), 8)
     highest = p + (step == 2)
     column = quantize_weight(bias[:, None], highest_exponent=highest, finest=True)
     exponent = p - column.exponent if column.mantissa.any() else 0
-    if exponent > WEIGHT_EXP_MAX:
+    if exponent > limits.weight_exp_max:
         raise RangeError(
             f"population {fixed.name}: its bias (up to {np.abs(bias).max():.4g}) needs weight "
-            f"exponent {exponent} on an always-on line, legal are {WEIGHT_EXP_MIN}.."
-            f"{WEIGHT_EXP_MAX}; train with smaller biases"
+            f"exponent {exponent} on an always-on line, legal are {limits.weight_exp_min}.."
+            f"{limits.weight_exp_max}; train with smaller biases"
         )
     return FixedSynapse(
         name=f"{ALWAYS_ON}->{fixed.name}",

@@ -12,8 +12,6 @@ from neurodeploy.findings import Finding
 from neurodeploy.network import ConvLayout
 from neurodeploy.quantization.incoming import Incoming
 from neurodeploy.quantization.population_scale import (
-    WEIGHT_EXP_MAX,
-    WEIGHT_EXP_MIN,
     Demand,
     Scale,
     allowed_weight_exps,
@@ -69,7 +67,7 @@ def fit_exponents(
         wanted = _conv_scale(incoming, best, demand)
         # Only ever down, so that two bounds close together cannot alternate.
         p = wanted if p is None or wanted is None else min(p, wanted)
-        limit = (highest_scale(demand) if p is None else p) - WEIGHT_EXP_MIN
+        limit = (highest_scale(demand) if p is None else p) - demand.limits.weight_exp_min
         again = [
             _refit(i, b, r, bits, limit, p, rounder)
             for i, b, r in zip(incoming, best, rounded, strict=True)
@@ -84,7 +82,7 @@ def fit_exponents(
         for i, r in zip(incoming, rounded, strict=True)
         if r.mantissa.any() and not isinstance(i.layout, ConvLayout)
     ]
-    lowest, highest = allowed_weight_exps(exponents)
+    lowest, highest = allowed_weight_exps(exponents, demand.limits)
     if p is not None:
         lowest, highest = max(lowest, p), min(highest, p)
     findings = _lost_bits(where, incoming, best, rounded, demand)
@@ -113,7 +111,7 @@ def misfits(
         for i, r in zip(incoming, best, strict=True)
         if not isinstance(i.layout, ConvLayout) and r.mantissa.any()
     ]
-    too_large = [name for name, e in others if p - e > WEIGHT_EXP_MAX]
+    too_large = [name for name, e in others if p - e > demand.limits.weight_exp_max]
     for arriving, weight in zip(incoming, best, strict=True):
         if not (isinstance(arriving.layout, ConvLayout) and weight.mantissa.any()):
             continue

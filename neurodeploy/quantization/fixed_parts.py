@@ -19,8 +19,8 @@ from neurodeploy.network import (
 from neurodeploy.network.fixed import FixedKind
 from neurodeploy.quantization.incoming import Drive, Incoming
 from neurodeploy.quantization.plain import reset_origin, threshold_distance
-from neurodeploy.quantization.population_scale import BIAS_EXP_MAX, BIAS_MANTISSA_MAX
 from neurodeploy.quantization.rounding import RoundedWeight
+from neurodeploy.register_limits import CHIP_LIMITS, RegisterLimits
 
 
 def fixed_synapse(
@@ -56,6 +56,7 @@ def fixed_population(
     latency: int,
     gain: NDArray[np.int32] | None,
     gain_shift: int,
+    limits: RegisterLimits = CHIP_LIMITS,
 ) -> FixedPopulation:
     """Return the population at scale ``64 * 2**p``, with every bias of v in its register.
 
@@ -72,7 +73,7 @@ def fixed_population(
         finite, np.rint(np.where(finite, distance, 0) * 2.0**p), V_THRESHOLD_MAX + 1
     )
     if gain is None:
-        mantissa, bias_exp = _bias_register(drive.into_v * units)
+        mantissa, bias_exp = _bias_register(drive.into_v * units, limits)
     else:
         # It joins the synaptic sum, which the gain multiplies.
         mantissa, bias_exp = np.rint(drive.into_sum * 2.0**p).astype(np.int32), 0
@@ -83,7 +84,7 @@ def fixed_population(
     subtracts = kind == "lif" and population.reset == "subtract"
     if kind == "lif":
         # Nothing can reach beyond it but a saturated membrane, which is counted.
-        threshold = np.where(finite, threshold, V_THRESHOLD_MAX)
+        threshold = np.where(finite, threshold, limits.v_threshold_max)
     if kind == "lif" and not subtracts:
         # A membrane that keeps nothing forgets its start: the start that Lava can reach serves.
         v_init = np.where(decay == 4096, _settled(mantissa, bias_exp, threshold), v_init)
@@ -124,15 +125,17 @@ def _settled(
     return np.where(v > (threshold.astype(np.int64) << ALIGN_BITS), 0, v)
 
 
-def _bias_register(bias_v: NDArray[np.float64]) -> tuple[NDArray[np.int32], int]:
-    """Round a bias in units of v to a 13-bit mantissa and the smallest exponent that holds it."""
-    for exponent in range(BIAS_EXP_MAX + 1):
+def _bias_register(
+    bias_v: NDArray[np.float64], limits: RegisterLimits
+) -> tuple[NDArray[np.int32], int]:
+    """Round a bias in units of v to a mantissa and the smallest exponent that holds it."""
+    for exponent in range(limits.bias_exp_max + 1):
         mantissa = np.rint(bias_v / 2.0**exponent)
-        if np.abs(mantissa).max(initial=0.0) <= BIAS_MANTISSA_MAX:
+        if np.abs(mantissa).max(initial=0.0) <= limits.bias_mantissa_max:
             return mantissa.astype(np.int32), exponent
     raise RangeError(
-        f"bias of {np.abs(bias_v).max():.0f} units of v exceeds {BIAS_MANTISSA_MAX} << "
-        f"{BIAS_EXP_MAX}; rescale the network"
+        f"bias of {np.abs(bias_v).max():.0f} units of v exceeds {limits.bias_mantissa_max} << "
+        f"{limits.bias_exp_max}; rescale the network"
     )
 
 

@@ -14,18 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError
-from neurodeploy.network import V_MAX, V_THRESHOLD_MAX, Population
+from neurodeploy.network import V_MAX, Population
 from neurodeploy.network.fixed import WEIGHT_RANGE
 from neurodeploy.quantization.incoming import Drive, Incoming
 from neurodeploy.quantization.plain import reset_origin, threshold_distance
 from neurodeploy.quantization.rounding import RoundedWeight
+from neurodeploy.register_limits import CHIP_LIMITS, RegisterLimits
 
-#: Exponents of a synapse: what the chip's register holds.
-WEIGHT_EXP_MIN, WEIGHT_EXP_MAX = -8, 7
 #: ``u`` must satisfy ``|u| < 2**23``; without memory it is ``a << 6``, so ``|a| < 2**17``.
 A_LIMIT = 2**17
-#: Bias register: 13 bits signed, shifted left by up to 7.
-BIAS_MANTISSA_MAX, BIAS_EXP_MAX = 4095, 7
 #: A state that is not proven to fit must fit this many times what calibration showed.
 CALIBRATION_HEADROOM = 4.0
 
@@ -48,7 +45,7 @@ class Demand:
     ``a_bound``, ``u_bound``, ``v_bound``: largest possible |synaptic sum|, |u| and |v| over a
     sample; ``u_floors``: units of ``a`` by which the floors of all sums may add up in u; ``bias``
     and ``line``: what enters v by its register, and the current by an always-on line; ``seen``: on
-    the calibration samples (None without any).
+    the calibration samples (None without any); ``limits``: what the target's registers hold.
     """
 
     a_bound: float
@@ -60,6 +57,7 @@ class Demand:
     line: float
     seen: Seen | None
     has_current: bool
+    limits: RegisterLimits = CHIP_LIMITS
 
 
 def demand_of(
@@ -70,6 +68,7 @@ def demand_of(
     gain_max: float,
     steps: int,
     seen: Seen | None,
+    limits: RegisterLimits = CHIP_LIMITS,
 ) -> Demand:
     """Bound sum, current and membrane of ``population`` over ``steps`` for any input.
 
@@ -105,6 +104,7 @@ def demand_of(
         line=float(np.abs(drive.into_sum).max(initial=0.0)) if has_current else 0.0,
         seen=seen,
         has_current=has_current,
+        limits=limits,
     )
 
 
@@ -159,13 +159,13 @@ def choose_scale(where: str, demand: Demand, lowest: int, highest: int) -> Scale
     )
 
 
-def allowed_weight_exps(exponents: Sequence[int]) -> tuple[int, int]:
+def allowed_weight_exps(exponents: Sequence[int], limits: RegisterLimits) -> tuple[int, int]:
     """Return the lowest and highest p at which every ``p - exponent`` is a legal weight exponent.
 
     ``exponents``: binary places of the weights of a population's dense and sparse synapses.
     """
-    lowest = max((e + WEIGHT_EXP_MIN for e in exponents), default=-WEIGHT_EXP_MAX)
-    highest = min((e + WEIGHT_EXP_MAX for e in exponents), default=17)
+    lowest = max((e + limits.weight_exp_min for e in exponents), default=-limits.weight_exp_max)
+    highest = min((e + limits.weight_exp_max for e in exponents), default=17)
     return lowest, highest
 
 
@@ -213,10 +213,13 @@ def _u_allows(largest_u: float, demand: Demand) -> int:
 
 def _registers_allow(demand: Demand) -> int:
     """Return the largest p at which threshold and bias fit."""
+    limits = demand.limits
+    # No register for v holds more than v itself.
+    bias = min(limits.bias_mantissa_max << limits.bias_exp_max, V_MAX)
     return min(
-        _largest(demand.threshold, V_THRESHOLD_MAX),
-        _largest(demand.bias, (BIAS_MANTISSA_MAX << BIAS_EXP_MAX) / 64),
-        _largest(demand.line, WEIGHT_RANGE["mixed"][1] << WEIGHT_EXP_MAX),
+        _largest(demand.threshold, limits.v_threshold_max),
+        _largest(demand.bias, bias / 64),
+        _largest(demand.line, WEIGHT_RANGE["mixed"][1] << limits.weight_exp_max),
     )
 
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError, NeurodeployError, RangeError, ResourceError
 from neurodeploy.findings import Finding, Result
-from neurodeploy.hardware_profiles import Profile
+from neurodeploy.hardware_profiles import Profile, limits_of
 from neurodeploy.network import (
-    DELAY_MAX,
     FixedPointNetwork,
     FixedPopulation,
     FixedSynapse,
@@ -47,6 +46,7 @@ from neurodeploy.quantization.population_scale import Demand, Scale, Seen, deman
 from neurodeploy.quantization.rounders import MembraneRounder, NearestRounder, Rounder
 from neurodeploy.quantization.rounding import RoundedWeight
 from neurodeploy.quantization.scale_loss import scale_loss
+from neurodeploy.register_limits import RegisterLimits
 
 #: Weights, biases and thresholds beyond this, or all below its inverse, are no model's.
 _LARGEST = 1e60
@@ -158,6 +158,12 @@ def quantize_network(
     require_plain(network)
     config = config or QuantizeConfig()
     steps = steps or network.steps or 0
+    limits = limits_of(profile)
+    if config.weight_bits > limits.weight_bits:
+        raise RangeError(
+            f"weight_bits is {config.weight_bits}, {limits.target} stores {limits.weight_bits} "
+            "at most; give --weight-bits"
+        )
     if config.needs_samples and moments is None:
         raise InputError(
             f"rounding {config.rounding} with bias {config.bias} needs calibration samples to "
@@ -168,13 +174,22 @@ def quantize_network(
     )
     timeline = solve_latencies(network, longest_delay(profile))
     built = _Built(findings=latency_findings(network, timeline, measured=seen is not None))
+    built.findings += _payloads(network, limits)
     refused: list[NeurodeployError] = []
     for population in network.populations:
         # Numbers beyond float64 are refused by name, not by a warning of numpy's.
         with np.errstate(over="ignore", invalid="ignore"):
             try:
                 _quantize_population(
-                    network, population, timeline, config, measured, (seen or {}), steps, built
+                    network,
+                    population,
+                    timeline,
+                    config,
+                    measured,
+                    (seen or {}),
+                    steps,
+                    limits,
+                    built,
                 )
             except (RangeError, ResourceError) as error:
                 refused.append(error)
@@ -194,8 +209,22 @@ def quantize_network(
         input_shape=network.input_shape,
     )
     if not config.lava_quirks:
-        require_legal(net)
+        require_legal(net, limits)
     return Result(net, tuple(built.findings))
+
+
+def _payloads(network: Network, limits: RegisterLimits) -> list[Finding]:
+    """Warn of input codes on a target whose messages are spikes alone."""
+    bits = network.encoder.bits
+    if limits.message_bits or bits == 1:
+        return []
+    text = (
+        f"codes of {bits} bits enter as graded messages, and {limits.target} has spikes alone: its "
+        "host would have to give the first layer's sums as biases, which rounds them once more; "
+        "that rounding is in no number here"
+    )
+    remedy = "use an encoder of 1 bit, or a chip with graded spikes"
+    return [Finding("warning", "encoder", text, remedy, {"bits": bits, "limit": 0})]
 
 
 def _all_of(refused: Sequence[NeurodeployError]) -> NeurodeployError:
@@ -208,8 +237,7 @@ def _all_of(refused: Sequence[NeurodeployError]) -> NeurodeployError:
 
 def longest_delay(profile: Profile) -> int:
     """Return the longest synaptic delay of a chip, in hardware steps; its lower estimate."""
-    known = profile.numerics.max_delay.interval("count")
-    return DELAY_MAX if known is None else min(int(known[0]), DELAY_MAX)
+    return limits_of(profile).delay_max
 
 
 def _quantize_population(
@@ -220,6 +248,7 @@ def _quantize_population(
     measured: MembraneRounder,
     seen: Mapping[str, Seen],
     steps: int,
+    limits: RegisterLimits,
     built: _Built,
 ) -> None:
     where, bits = f"population {given.name}", config.weight_bits
@@ -229,7 +258,7 @@ def _quantize_population(
     def bounds_in(factor: float, drive: Drive | None = None) -> DemandOf:
         return _bounds(
             in_units(given, factor), gain_max, steps, seen_in_units(seen.get(given.name), factor),
-            drive or drive_of(network, in_units(given, factor)),
+            drive or drive_of(network, in_units(given, factor)), limits,
         )  # fmt: skip
 
     factor = 1.0
@@ -261,9 +290,11 @@ def _quantize_population(
         )
     built.findings += _unproven(where, fitted.demand, fitted.scale, factor)
     latency = timeline.latency[population.name]
-    fixed = fixed_population(population, drive, p, latency, gain, shift)
+    fixed = fixed_population(population, drive, p, latency, gain, shift, limits)
     has_current = population.decay_u is not None
-    fixed, line, moved = with_bias_line(fixed, drive, p, has_current=has_current, factor=factor)
+    fixed, line, moved = with_bias_line(
+        fixed, drive, p, has_current=has_current, factor=factor, limits=limits
+    )
     built.populations.append(in_own_units(fixed, given, factor))
     built.synapses += line
     built.findings += moved
@@ -271,7 +302,12 @@ def _quantize_population(
 
 
 def _bounds(
-    population: Population, gain_max: float, steps: int, seen: Seen | None, drive: Drive
+    population: Population,
+    gain_max: float,
+    steps: int,
+    seen: Seen | None,
+    drive: Drive,
+    limits: RegisterLimits,
 ) -> DemandOf:
     """Return what bounds the states of ``population`` for given synapses and mantissas."""
     where = f"population {population.name}"
@@ -281,7 +317,7 @@ def _bounds(
             _require_size(where, "weights", i.values)
 
         def demanded(rounded: Sequence[RoundedWeight]) -> Demand:
-            return demand_of(population, incoming, rounded, drive, gain_max, steps, seen)
+            return demand_of(population, incoming, rounded, drive, gain_max, steps, seen, limits)
 
         return demanded
 

@@ -131,6 +131,26 @@ def test_profiles_print_every_value_with_its_source(capsys):
     assert all(row["source"] or row["note"] for row in rows)
 
 
+def test_lavas_simulator_is_a_target_without_a_price(files, capsys):
+    net = files["dir"] / "lava.h5"
+    assert call("quantize", files["model"], "--profile", "lava", "--out", net,
+                "--calibration", files["train"]) == 0  # fmt: skip
+    assert call("inspect", files["model"], "--profile", "lava") == 0
+    assert call("inspect", net) == 0
+    capsys.readouterr()
+    assert call("cost", net, "--input", files["test"]) == 0
+    printed = capsys.readouterr().out
+    assert "Counts per inference on Lava CPU simulator (status: limits-only)" in printed
+    assert "no energy and no time is estimated: profile lava (Lava CPU simulator)" in printed
+    assert "synaptic operations" in printed
+    assert "nJ" not in printed
+    assert call("cost", net, "--input", files["test"], "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert set(document["energy_nj"].values()) == {None}
+    assert document["latency_us"] is None
+    assert document["activity"]["totals"]["synaptic_operations"]["mean"] > 0
+
+
 def test_inspect_says_where_every_contract_word_comes_from(tmp_path, capsys):
     model = write_model(tmp_path / "net.nir", metadata=False)
     given = ("--dt", "1e-3", "--steps", "6", "--convention", "snntorch")

@@ -107,6 +107,16 @@ def test_a_changed_head_is_refused(old, new, message):
         hardware_profiles.parse(TEXT.replace(old, new))
 
 
+def test_limits_alone_leave_out_prices_all_or_none():
+    lava = hardware_profiles.load("lava").text
+    with pytest.raises(ProfileError, match=r"energy_sets: is missing"):
+        hardware_profiles.parse(lava.replace('"limits-only"', '"published"'))
+    with pytest.raises(ProfileError, match=r"energy_sets: is missing"):
+        hardware_profiles.parse(
+            lava.replace("not_modelled", 'default_energy_set = "x"\nnot_modelled')
+        )
+
+
 def test_a_missing_leaf_is_named():
     start = TEXT.index("[limits.neurons_per_core]")
     end = TEXT.index("[", start + 1)
@@ -115,12 +125,14 @@ def test_a_missing_leaf_is_named():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ProfileError, match=r"'loihi3' does not exist; there are: loihi1, loihi2"):
+    with pytest.raises(
+        ProfileError, match=r"'loihi3' does not exist; there are: lava, loihi1, loihi2"
+    ):
         hardware_profiles.load("loihi3")
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(ProfileError, match=r"none\.toml: cannot be read: .*loihi1, loihi2"):
+    with pytest.raises(ProfileError, match=r"none\.toml: cannot be read: .*lava, loihi1, loihi2"):
         hardware_profiles.load(tmp_path / "none.toml")
 
 

@@ -1,15 +1,18 @@
 """The profiles that come with neurodeploy: every number has an origin, and the right value."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from neurodeploy import hardware_profiles
 from neurodeploy.errors import ProfileError
-from neurodeploy.hardware_profiles import SourcedChoice, SourcedValue
+from neurodeploy.hardware_profiles import SourcedChoice, SourcedValue, limits_of
+from neurodeploy.register_limits import CHIP_LIMITS
 
 SHIPPED = hardware_profiles.names()
+CHIPS = ("loihi1", "loihi2")
 UNITS = {"pJ", "nJ", "ns", "us", "mW", "bits", "bytes", "count"}
 
 
@@ -18,15 +21,15 @@ def numbers(name):
     return [leaf for leaf in profile.leaves() if isinstance(leaf, SourcedValue)]
 
 
-def test_both_chips_are_shipped():
-    assert SHIPPED == ("loihi1", "loihi2")
+def test_both_chips_and_the_simulator_are_shipped():
+    assert SHIPPED == ("lava", "loihi1", "loihi2")
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_known_number_has_an_origin(name):
     profile = hardware_profiles.load(name)
     known = [leaf for leaf in numbers(name) if leaf.known]
-    assert len(known) > 50
+    assert len(known) > (50 if name in CHIPS else 13)
     for leaf in known:
         assert leaf.source in profile.sources, leaf.path
         assert leaf.locator, leaf.path
@@ -48,7 +51,7 @@ def test_every_unknown_number_says_why(name):
         assert leaf.high is None
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", CHIPS)
 def test_a_price_of_zero_is_only_ever_a_modelling_choice(name):
     priced = [x for x in numbers(name) if x.known and x.unit in {"pJ", "nJ", "ns", "us", "mW"}]
     zeros = [x for x in priced if x.low == 0]
@@ -104,7 +107,7 @@ def test_loihi2_times_and_powers():
     assert profile.power.management_per_chip.interval("mW")[:2] == (20.0, 65.0)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", CHIPS)
 def test_numerics_that_quantisation_relies_on(name):
     n = hardware_profiles.load(name).numerics
     assert int(n.weight_bits) == 8
@@ -115,6 +118,52 @@ def test_numerics_that_quantisation_relies_on(name):
     assert (int(n.bias_mantissa_bits), int(n.bias_exponent_bits)) == (13, 3)
     assert int(n.graded_payload_bits) == {"loihi1": 0, "loihi2": 24}[name]
     assert (str(n.u_overflow), str(n.v_overflow)) == ("wrap", "saturate")
+
+
+def test_the_registers_of_both_chips_are_the_common_ones():
+    one, two = (limits_of(hardware_profiles.load(name)) for name in CHIPS)
+    assert replace(two, target=CHIP_LIMITS.target) == CHIP_LIMITS
+    assert (one.message_bits, one.own_neurons) == (0, False)
+    # 8 thresholds and 32 pairs of decays on each of 128 cores.
+    assert (one.threshold_settings, one.decay_settings) == (1024, 4096)
+    alike = {"target", "message_bits", "own_neurons", "threshold_settings", "decay_settings"}
+    common = {name: getattr(two, name) for name in alike}
+    assert replace(one, **common) == two
+
+
+def test_the_simulator_holds_more_than_a_chip_and_costs_nothing_that_is_known():
+    profile = hardware_profiles.load("lava")
+    wide, chip = limits_of(profile), CHIP_LIMITS
+    for name in ("weight_exp_max", "bias_mantissa_bits", "bias_exp_max", "message_bits",
+                 "delay_max", "refractory_max", "conv_weight_bits"):  # fmt: skip
+        assert getattr(wide, name) > getattr(chip, name), name
+    assert (wide.weight_exp_min, wide.decay_u_min) == (-31, -1)
+    assert (wide.weight_bits, wide.v_threshold_max) == (8, 2**17 - 1)
+    assert not profile.priced
+    assert all(hardware_profiles.load(name).priced for name in CHIPS)
+    priced = [x for x in numbers("lava") if x.unit in {"pJ", "nJ", "ns", "us", "mW"}]
+    assert len(priced) == 13 + 10 + 5
+    assert not any(x.known for x in priced)
+
+
+def test_a_profile_written_before_a_key_means_what_both_chips_hold():
+    text = hardware_profiles.load("loihi2").text
+    for key in ("conv_weight_bits", "decay_u_min", "refractory_steps_max"):
+        start = text.index(f"[numerics.{key}]")
+        text = text[:start] + text[text.index("[", start + 1) :]
+    older = hardware_profiles.parse(text)
+    assert not older.numerics.decay_u_min.known
+    assert limits_of(older) == limits_of(hardware_profiles.load("loihi2"))
+    assert hardware_profiles.limits_in(text) == limits_of(older)
+    assert hardware_profiles.limits_in("") == CHIP_LIMITS
+
+
+def test_a_chip_of_other_states_is_refused():
+    text = hardware_profiles.load("loihi2").text
+    start = text.index("value = 24", text.index("[numerics.state_bits]"))
+    narrow = hardware_profiles.parse(f"{text[:start]}value = 16{text[start + 10 :]}")
+    with pytest.raises(ProfileError, match=r"numerics\.state_bits: is 16.*written for 24"):
+        limits_of(narrow)
 
 
 def test_text_reads_back_to_the_same_profile():

@@ -119,7 +119,7 @@ def test_each_register_is_guarded(name, fields, register):
     (finding,) = check_legality(net)
     assert register in finding.what
     assert finding.where.endswith(f" {name}")
-    with pytest.raises(RangeError, match="1 values no chip can hold"):
+    with pytest.raises(RangeError, match="1 register beyond what a Loihi chip holds"):
         require_legal(net)
 
 
