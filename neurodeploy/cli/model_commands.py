@@ -102,6 +102,10 @@ def add_width_arguments(parser: argparse.ArgumentParser) -> None:
         "--bias", choices=("own", "corrected"), default="own",
         help="corrected: takes the mean error of rounded weights away; needs --calibration",
     )  # fmt: skip
+    parser.add_argument(
+        "--remap", choices=("microcode", "fold", "auto"), default="microcode",
+        help="DLIF gains: kept, folded into their mean, or folded where 98 %% of spikes agree",
+    )  # fmt: skip
 
 
 def widths(arguments: argparse.Namespace) -> Any:
@@ -115,6 +119,7 @@ def widths(arguments: argparse.Namespace) -> Any:
         scale=arguments.scale,
         rounding=arguments.rounding,
         bias=arguments.bias,
+        remap=arguments.remap,
     )
 
 

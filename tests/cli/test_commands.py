@@ -282,3 +282,20 @@ def test_run_with_bounded_memory_writes_the_same_traces(files, network, capsys):
         (*command[:3], files["test"], *command[4:], "--out", streamed, "--memory", "4"),
     ):
         assert call(*bad) == 2
+
+
+def test_quantize_tells_what_rounding_will_do(files, capsys):
+    """Only with calibration data; each layer once, the worst with a remedy."""
+    arguments = ["--profile", "loihi2", "--weight-bits", "3", "--out", files["dir"] / "d.h5"]
+    choices = ["--scale", "search", "--rounding", "adaptive", "--bias", "corrected"]
+    assert call("quantize", files["model"], *arguments) == 0
+    assert "expected of rounding" not in capsys.readouterr().out
+    assert call("quantize", files["model"], *arguments, *choices) == 2
+    assert "calibration" in capsys.readouterr().err
+    data = ["--calibration", files["train"]]
+    assert call("quantize", files["model"], *arguments, *choices, *data) == 0
+    assert "expected of rounding" in capsys.readouterr().out
+    assert call("quantize", files["model"], *arguments, *data, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["layers"]
+    assert all(0 <= layer["turned"] <= 1 for layer in document["layers"])
