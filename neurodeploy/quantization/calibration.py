@@ -13,6 +13,7 @@ from neurodeploy.findings import Finding, Result
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.quantization.feedback_effect import FeedbackEffect
+from neurodeploy.quantization.gain_remapping import remap_gains
 from neurodeploy.quantization.input_moments import input_moments
 from neurodeploy.quantization.latencies import solve_latencies, with_extra_steps
 from neurodeploy.quantization.plain import require_plain, reset_origin
@@ -59,18 +60,21 @@ def quantize(
         For codes of another shape.
     """
     require_plain(network)
+    remap = "microcode" if config is None else config.remap
     if calibration is None:
-        net, findings = quantize_network(network, profile, config)
+        mapped, remapped = remap_gains(network, remap)
+        net, findings = quantize_network(mapped, profile, config)
         where, text = "calibration", "no calibration data: overflow and rates were not checked"
         note = Finding("info", where, text, "give --calibration")
-        return Result(net, (*findings, note))
+        return Result(net, (*remapped, *findings, note))
     codes = _checked(network, np.asarray(calibration))
+    mapped, remapped = remap_gains(network, remap, lambda: _blocks(network, codes))
     extra = solve_latencies(network, longest_delay(profile)).extra
     # What the chip can do: feedback that is slower there is so in calibration too.
-    possible = with_extra_steps(network, extra)
+    possible = with_extra_steps(mapped, extra)
     measures = config is not None and config.measures
     net, findings = quantize_network(
-        network,
+        mapped,
         profile,
         config,
         seen=_seen(possible, codes),
@@ -78,8 +82,10 @@ def quantize(
         steps=max(network.steps or 0, len(codes) if codes.ndim == 3 else 0),
         calibration_hashes=calibration_hashes,
     )
-    checks = _check(network, possible if extra else None, net, codes)
-    return Result(net, (*findings, *checks))
+    # Against the network of real gains, so that what folding cost is in the numbers.
+    slowed = with_extra_steps(network, extra) if extra else None
+    checks = _check(network, slowed, net, codes)
+    return Result(net, (*remapped, *findings, *checks))
 
 
 def _checked(network: Network, codes: NDArray[Any]) -> NDArray[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.network import ALWAYS_ON, FixedPointNetwork, FixedPopulation, Network, Synapse
+from neurodeploy.quantization.gain_remapping import as_mapped
 from neurodeploy.quantization.incoming import incoming_of
 
 
@@ -15,8 +16,10 @@ def describe_synapses(network: Network, net: FixedPointNetwork) -> list[dict[str
 
     ``shape`` is that of the stored weights, ``zero_weights`` those of them that are zero.
     ``error_rms`` and ``error_max`` are in units of the float weight's largest magnitude. ``delay``:
-    hardware steps beyond the one that every synapse costs; ``logical_delay``: what that means.
+    hardware steps beyond the one that every synapse costs; ``logical_delay``: what that means. A
+    folded gain belongs to the weights on both sides.
     """
+    network = as_mapped(network, net)
     rows = []
     for synapse in net.synapses:
         row: dict[str, Any] = {

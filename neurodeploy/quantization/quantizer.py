@@ -28,6 +28,7 @@ from neurodeploy.quantization.convolutions import DemandOf, arriving_at
 from neurodeploy.quantization.exponents import Demanded, fit_exponents
 from neurodeploy.quantization.fixed_parts import fixed_population, fixed_synapse
 from neurodeploy.quantization.gain import quantize_gain
+from neurodeploy.quantization.gain_remapping import Remap
 from neurodeploy.quantization.incoming import Drive, Incoming, drive_of
 from neurodeploy.quantization.input_moments import Moments
 from neurodeploy.quantization.latencies import (
@@ -74,6 +75,9 @@ class QuantizeConfig:
         direction they do not have, is least (``input_moments.py``); needs calibration samples.
     bias : {"own", "corrected"}
         Corrected: takes the mean error that rounded weights make on calibration samples away.
+    remap : {"microcode", "fold", "auto"}
+        Of DLIF gains, by ``quantize`` (``gain_remapping.py``): as they are, folded into their mean,
+        or folded where at least 98 % of the spikes agree on calibration samples.
     """
 
     weight_bits: int = 8
@@ -83,10 +87,11 @@ class QuantizeConfig:
     scale: Literal["power_of_two", "search"] = "power_of_two"
     rounding: Literal["nearest", "adaptive"] = "nearest"
     bias: Literal["own", "corrected"] = "own"
+    remap: Remap = "microcode"
 
     def __post_init__(self) -> None:
         """Check the widths and choices."""
-        for name in ("scale", "rounding", "bias"):
+        for name in ("scale", "rounding", "bias", "remap"):
             known = get_args(get_type_hints(QuantizeConfig)[name])
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(known)}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.network import ALIGN_BITS, ALWAYS_ON, FixedPointNetwork, Network
+from neurodeploy.quantization.gain_remapping import as_mapped
 from neurodeploy.quantization.incoming import drive_of
 from neurodeploy.quantization.plain import threshold_distance
 
@@ -18,6 +19,7 @@ def register_errors(network: Network, net: FixedPointNetwork) -> dict[str, dict[
     membrane units, relative to the largest finite distance from reset to threshold (absolute where
     there is none).
     """
+    network = as_mapped(network, net)
     found: dict[str, dict[str, float]] = {}
     for p in network.populations:
         fixed = net.population(p.name)

@@ -1,0 +1,267 @@
+"""Folding a DLIF gain into its mean: exact where it is constant, measured where it is not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from oracles.literal_fixed import run_aligned, run_hardware
+from quantization.test_quantize import LOIHI2, codes_for, population, random_network
+
+from neurodeploy import hardware_profiles
+from neurodeploy.errors import InputError, RangeError
+from neurodeploy.network import INPUT, ConstantEncoder, Network, Readout, Synapse
+from neurodeploy.quantization import (
+    QuantizeConfig,
+    describe_synapses,
+    quantize,
+    quantize_network,
+    register_errors,
+)
+from neurodeploy.quantization.gain_remapping import fold, mean_gain, remap_gains
+from neurodeploy.simulate import run_fixed, run_float
+
+QUANTITIES = ("spikes", "u", "v", "v_pre")
+
+
+def with_gains(network, **gains):
+    populations = tuple(
+        replace(p, gain=gains[p.name]) if p.name in gains else p for p in network.populations
+    )
+    return replace(network, populations=populations)
+
+
+def gain_of(findings, name):
+    """Return the one finding on the gain of population ``name`` that remapping made."""
+    (found,) = [
+        f for f in findings if f.where == f"population {name}" and f.what.startswith("gain ")
+        and "kept in" not in f.what
+    ]  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("gain", [0.3, 1.0, 1.7])
+def test_a_constant_gain_folds_exactly(seed, gain):
+    network = with_gains(random_network(seed), a=np.full(5, gain), b=np.array([gain]))
+    codes = codes_for(network)
+    for remap in ("fold", "auto"):
+        folded, findings = remap_gains(network, remap, lambda: [codes])
+        assert [p.gain for p in folded.populations] == [None] * 3
+        for name in ("a", "b"):
+            numbers = gain_of(findings, name).numbers
+            assert (numbers["differing"], numbers["agreement"]) == (0, 1.0)
+            assert numbers["compared"] == network.steps * len(codes) * network.population(name).size
+            assert numbers["mean"] == pytest.approx(gain)
+            assert numbers["deviation"] == pytest.approx(0.0, abs=1e-12)
+        a, b = (run_float(n, codes, record=("spikes",)).records for n in (network, folded))
+        assert a["a/spikes"].any()
+        assert all((a[key] == b[key]).all() for key in a)
+
+
+def test_the_same_integers_as_those_of_a_gain_multiplied_in_by_hand():
+    """Power-of-two gains: the folded weights are the same numbers, so are all integers."""
+    network = with_gains(random_network(4), a=np.full(3, 0.5), b=np.full(3, 2.0))
+    by_hand = tuple(
+        replace(
+            s,
+            operators=tuple(
+                replace(o, weight=o.weight * {"a": 0.5, "b": 2.0}.get(s.target, 1.0))
+                for o in s.operators
+            ),
+        )
+        for s in network.synapses
+    )
+    biased = tuple(
+        replace(p, gain=None, bias=p.bias * {"a": 0.5, "b": 2.0}.get(p.name, 1.0))
+        for p in network.populations
+    )
+    codes = codes_for(network)
+    folded, _ = quantize(network, LOIHI2, QuantizeConfig(remap="fold"), calibration=codes)
+    expected, _ = quantize(
+        replace(network, populations=biased, synapses=by_hand), LOIHI2, calibration=codes
+    )
+    for s, e in zip(folded.synapses, expected.synapses, strict=True):
+        assert (s.weight == e.weight).all()
+        assert s.weight_exp == e.weight_exp
+    for p, e in zip(folded.populations, expected.populations, strict=True):
+        assert (p.kind, p.scale, p.bias_exp) == (e.kind, e.scale, e.bias_exp)
+        assert (p.bias == e.bias).all()
+        assert (p.v_threshold == e.v_threshold).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_agreement_is_a_naive_count(seed):
+    network = random_network(seed, gain=True)
+    codes = codes_for(network, 37)
+    halves = [codes[:20], codes[20:]]
+    folded, findings = remap_gains(network, "fold", lambda: halves)
+    records = [run_float(n, codes, record=("spikes",)).records for n in (network, folded)]
+    for name in ("a", "b"):
+        real, mean = (r[f"{name}/spikes"] for r in records)
+        equal = total = 0
+        for t in range(real.shape[0]):
+            for b in range(real.shape[1]):
+                for i in range(real.shape[2]):
+                    equal += int(real[t, b, i] == mean[t, b, i])
+                    total += 1
+        numbers = gain_of(findings, name).numbers
+        assert numbers["agreement"] == pytest.approx(equal / total, abs=1e-15)
+        assert (numbers["differing"], numbers["compared"]) == (total - equal, total)
+        assert equal < total
+        assert gain_of(findings, name).severity == "warning"
+
+
+def steep_and_flat():
+    """``a`` almost constant, ``b`` from 0.1 to 4: one is worth folding, the other is not."""
+    wild = np.array([0.1, 4.0, 0.1, 4.0, 0.2, 3.0, 0.1, 4.0])
+    flat = 1.2 + 0.001 * np.cos(np.arange(8))
+    return with_gains(random_network(7), a=flat, b=wild)
+
+
+def test_auto_folds_the_flat_gain_and_keeps_the_wild_one():
+    network = steep_and_flat()
+    codes = codes_for(network)
+    net, findings = quantize(network, LOIHI2, QuantizeConfig(remap="auto"), calibration=codes)
+    assert [net.population(n).kind for n in ("a", "b")] == ["lif", "dlif"]
+    folded, kept = gain_of(findings, "a"), gain_of(findings, "b")
+    assert "folded into its mean 1.2, an approximation" in folded.what
+    assert folded.numbers["agreement"] >= 0.98
+    assert kept.what.startswith("gain stays as it is")
+    assert "98% are needed" in kept.what
+    assert kept.numbers["agreement"] < 0.98
+    # What it would have cost is what folding it costs.
+    both = fold(network, ["a", "b"])
+    real, mean = (
+        run_float(n, codes, record=("spikes",)).records["b/spikes"] for n in (network, both)
+    )
+    assert kept.numbers["agreement"] == pytest.approx((real == mean).mean(), abs=1e-15)
+
+
+def test_auto_without_samples_keeps_every_gain_and_says_so():
+    network = steep_and_flat()
+    net, findings = quantize(network, LOIHI2, QuantizeConfig(remap="auto"))
+    assert [net.population(n).kind for n in ("a", "b")] == ["dlif", "dlif"]
+    assert any(f.where == "gains" and "no calibration samples" in f.what for f in findings)
+    net, findings = quantize(network, LOIHI2, QuantizeConfig(remap="fold"))
+    assert [net.population(n).kind for n in ("a", "b")] == ["lif", "lif"]
+    assert "no calibration samples tell" in gain_of(findings, "b").what
+    assert "agreement" not in gain_of(findings, "b").numbers
+
+
+def test_the_default_keeps_gains_as_before():
+    network = steep_and_flat()
+    net, findings = quantize(network, LOIHI2, calibration=codes_for(network))
+    assert [net.population(n).kind for n in ("a", "b")] == ["dlif", "dlif"]
+    assert not any("fold" in f.what for f in findings)
+    assert remap_gains(network, "microcode").value is network
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_folded_integers_are_what_the_literal_rules_give(seed):
+    network = random_network(seed, gain=True)
+    codes = codes_for(network, 24, seed)
+    net, _ = quantize(network, LOIHI2, QuantizeConfig(remap="fold"), calibration=codes)
+    assert all(p.kind != "dlif" for p in net.populations)
+    for timing, oracle in (("aligned", run_aligned), ("lava", run_hardware)):
+        expected = oracle(net, codes)
+        traces = run_fixed(net, codes, record=QUANTITIES, timing=timing)
+        assert set(traces.records) == set(expected.records)
+        assert traces.records["a/spikes"].any()
+        for key, values in expected.records.items():
+            np.testing.assert_array_equal(traces.records[key], values, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    ("gain", "steps", "mean"),
+    [
+        ([1.0, 2.0, 3.0], 3, 2.0),
+        ([1.0, 2.0, 3.0], 2, 1.5),
+        ([1.0, 2.0, 3.0], 6, 15 / 6),
+        ([5.0], 4, 5.0),
+        ([1.0, 3.0], 1, 1.0),
+    ],
+)
+def test_the_mean_is_over_the_steps_of_a_sample_and_the_last_gain_holds(gain, steps, mean):
+    gains = np.array(gain)
+    assert mean_gain(gains, steps) == pytest.approx(mean)
+    network = replace(with_gains(random_network(1), a=gains), steps=steps)
+    before = network.population("a").input_gain
+    folded = fold(network, ["a"]).population("a")
+    assert folded.gain is None
+    assert folded.input_gain == pytest.approx(before * mean)
+
+
+@pytest.mark.parametrize("remap", ["fold", "microcode", "auto"])
+def test_negative_gains_are_an_error_with_a_way_out(remap):
+    network = with_gains(random_network(2), a=np.array([1.0, -0.5]), b=np.array([-1.0, -2.0]))
+    with pytest.raises(RangeError, match=r"(?s)population a.*population b") as caught:
+        quantize(network, LOIHI2, QuantizeConfig(remap=remap), calibration=codes_for(network))
+    assert str(caught.value).count("train with a positive gain") == 2
+
+
+def test_a_gain_of_zero_throughout_has_no_fold_and_one_of_some_zeros_has():
+    network = with_gains(random_network(2), a=np.zeros(4))
+    with pytest.raises(RangeError, match=r"population a: gain 0\.\.0 has no mean"):
+        fold(network, ["a"])
+    some = with_gains(random_network(2), a=np.array([0.0, 2.0]))
+    assert mean_gain(some.population("a").gain, 4) == 1.5
+    net, _ = quantize(some, LOIHI2, QuantizeConfig(remap="fold"))
+    assert net.population("a").kind == "lif"
+
+
+def test_an_unknown_remapping_is_refused():
+    with pytest.raises(InputError, match="remap 'bitplane': choose microcode or fold or auto"):
+        QuantizeConfig(remap="bitplane")
+
+
+def test_tables_measure_folded_weights_and_biases_against_the_folded_network():
+    """The error of a stored weight is its rounding, not the gain that it took in."""
+    network = with_gains(random_network(3), a=np.full(4, 1.7), b=np.full(4, 0.4))
+    net, _ = quantize(network, LOIHI2, QuantizeConfig(remap="fold"))
+    folded = fold(network, ["a", "b"])
+    assert describe_synapses(network, net) == describe_synapses(folded, net)
+    assert register_errors(network, net) == register_errors(folded, net)
+    assert all(0 < row["error_rms"] < 0.01 for row in describe_synapses(network, net))
+
+
+def test_a_chip_without_microcode_takes_the_fold_and_not_the_gain():
+    """Loihi 1 has stock neurons alone, and no graded input: one is an error, one is said."""
+    network = random_network(1, gain=True)
+    loihi1 = hardware_profiles.load("loihi1")
+    with pytest.raises(
+        RangeError, match=r"2 registers beyond what loihi1 holds.*(?s:.)*--remap fo"
+    ):
+        quantize_network(network, loihi1)
+    net, findings = quantize(network, loihi1, QuantizeConfig(remap="fold"))
+    assert [p.kind for p in net.populations] == ["lif", "lif", "readout"]
+    (said,) = [f for f in findings if f.where == "encoder"]
+    assert "8 bits enter as graded messages, and loihi1 has spikes alone" in said.what
+
+
+def test_auto_does_not_blame_a_gain_that_is_worse_than_none():
+    """A fold upstream that is fine by itself may not be paid for by a population after it."""
+    rng = np.random.default_rng(0)
+    flat = 1 + 0.02 * rng.standard_normal(8)
+    populations = (
+        population("a", 20, rng, gain=flat),
+        population("b", 20, rng, gain=flat[::-1]),
+        population("read", 3, rng, "li"),
+    )
+    names = [INPUT, "a", "b", "read"]
+    sizes = [10, 20, 20, 3]
+    synapses = tuple(
+        Synapse.dense(f"{s}->{t}", s, t, rng.normal(0, 2 / np.sqrt(i), (o, i)))
+        for s, t, i, o in zip(names, names[1:], sizes, sizes[1:], strict=False)
+    )
+    network = Network(
+        populations, synapses, 10, ConstantEncoder(0.0, 1.0, 8), Readout("read", "sum"), 8
+    )
+    codes = codes_for(network)
+    folded, findings = remap_gains(network, "auto", lambda: [codes])
+    chosen = [n for n in ("a", "b") if folded.population(n).gain is None]
+    real, mean = (run_float(n, codes, record=("spikes",)).records for n in (network, folded))
+    assert chosen
+    for name in chosen:
+        share = (real[f"{name}/spikes"] == mean[f"{name}/spikes"]).mean()
+        assert share >= 0.98
+        assert gain_of(findings, name).numbers["agreement"] == pytest.approx(share, abs=1e-15)
