@@ -6,6 +6,7 @@ repeated.
 
     python studies/digits_robustness.py [--out DIR] [--workers N] [--seeds N] [--folds N]
         [--only VARIANT ...] [--hours H] [--table DIR] [--check CSV]
+        [--of CODE]
 """
 
 from __future__ import annotations
@@ -47,14 +48,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, help="begin no cell after so many hours")
     parser.add_argument("--table", type=Path, default=Path("studies"), help="where results go")
     parser.add_argument("--check", type=Path, help="compare with this table and write none")
+    parser.add_argument("--of", metavar="CODE", help="run nothing; the table of finished cells")
     given = parser.parse_args(arguments)
     cells = list(all_cells(seeds=given.seeds, folds=given.folds, only=tuple(given.only)))
-    training, code = hashes()
+    training, code = hashes() if given.of is None else ("", given.of)
     missing = [cell for cell in cells if code_of(cell, given.out) != code]
     if stale := sum(cell.path(given.out).is_file() for cell in missing):
         print(f"{stale} cells are of other code and are made again", file=sys.stderr)
     end = None if given.hours is None else time.monotonic() + 3600 * given.hours
     try:
+        if given.of is not None:
+            missing = []
         _run(missing, given.out, given.workers, end, (code, training))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command goes on\n")

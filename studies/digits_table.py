@@ -244,9 +244,9 @@ def report_text(results: Results, code: str) -> str:
     """Return the study as Markdown: shares per variant and width, then the claims."""
     lines = [
         "# Digits: does robustness survive deployment?", "",
-        f"{len(results.cells)} cells; code {code}. Accuracies in percent over all images and seeds",
-        "of the cells that are there. The suite is the full cascade of attacks; every point found",
-        "against either network counts for both.", "",
+        f"{len(results.cells)} of {sum(1 for _ in all_cells())} cells; code {code}. Accuracies in",
+        "percent over all images and seeds of the cells that are there. The suite is the full",
+        "cascade of attacks; every point found against either network counts for both.", "",
         *_shares(results), "", "## From float to integers", "",
         f"Lost: robust in float, not in integers. Verdict at {100 * TOLERANCE:g} points, Holm over",
         f"the strengths of one evaluation (the {len(RADII)} radii of one variant and width),",
