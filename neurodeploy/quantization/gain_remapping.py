@@ -68,7 +68,7 @@ def remap_gains(network: Network, remap: Remap, blocks: Blocks | None = None) ->
         return Result(folded, tuple(_folded(network, n, agreement.get(n)) for n in names))
     if blocks is None:
         text = "gains stay as they are: no calibration samples tell what folding would cost"
-        note = Finding("info", "gains", text, "give --calibration, or --remap fold")
+        note = Finding("warning", "gains", text, "give --calibration, or --remap fold")
         return Result(network, (note,))
     return _automatic(network, names, blocks)
 
