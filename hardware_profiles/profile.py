@@ -223,10 +223,9 @@ class Profile:
     @property
     def priced(self) -> bool:
         """Whether it states any energy or time, so that a cost can be estimated."""
+        sets: list[EnergySet | TimingSet] = [*self.energy_sets.values(), *self.timing_sets.values()]
         return any(
-            getattr(each, f.name).known
-            for each in (*self.energy_sets.values(), *self.timing_sets.values())
-            for f in dataclasses.fields(each)
+            getattr(each, f.name).known for each in sets for f in dataclasses.fields(each)
         )
 
     @property

@@ -155,6 +155,7 @@ def quantize(arguments: argparse.Namespace) -> int:
         {
             "out": arguments.out,
             "content_hash": digest,
+            "quantize": widths(arguments).as_dict(),
             "synapses": synapses,
             "populations": populations,
             "layers": [layer.as_dict() for layer in layers],

@@ -143,6 +143,7 @@ def deploy_model(
             "decisions_equal": fidelity.comparison.decisions_equal,
         },
         "cost": cost,
+        "quantize": settings.quantize.as_dict(),
         "quantisation": describe_synapses(network, net),
         "populations": describe_populations(net),
         "overflow": _overflow(net, fidelity),

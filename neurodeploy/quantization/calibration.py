@@ -18,7 +18,8 @@ from neurodeploy.quantization.input_moments import input_moments
 from neurodeploy.quantization.latencies import solve_latencies, with_extra_steps
 from neurodeploy.quantization.plain import require_plain, reset_origin
 from neurodeploy.quantization.population_scale import Seen
-from neurodeploy.quantization.quantizer import QuantizeConfig, longest_delay, quantize_network
+from neurodeploy.quantization.quantize_config import QuantizeConfig
+from neurodeploy.quantization.quantizer import longest_delay, quantize_network
 from neurodeploy.simulate import run_fixed, run_float
 
 #: Calibration looks at no more samples than this; ranges settle long before.

@@ -101,7 +101,7 @@ class Moments:
             return incoming.row_sums(error * self.means[0][layout.indices])
         rows = grouped(error, len(self.groups))
         means = np.stack(self.means)
-        per_row = (rows * means[:, None, :]).sum(axis=2).reshape(-1)
+        per_row: Floats = (rows * means[:, None, :]).sum(axis=2).reshape(-1)
         if isinstance(layout, ConvLayout):
             return np.repeat(per_row, int(np.prod(layout.output_shape[1:])))
         return per_row

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,6 @@ from neurodeploy.quantization.convolutions import DemandOf, arriving_at
 from neurodeploy.quantization.exponents import Demanded, fit_exponents
 from neurodeploy.quantization.fixed_parts import fixed_population, fixed_synapse
 from neurodeploy.quantization.gain import quantize_gain
-from neurodeploy.quantization.gain_remapping import Remap
 from neurodeploy.quantization.incoming import Drive, Incoming, drive_of
 from neurodeploy.quantization.input_moments import Moments
 from neurodeploy.quantization.latencies import (
@@ -44,6 +42,7 @@ from neurodeploy.quantization.membrane_units import (
 )
 from neurodeploy.quantization.plain import require_plain, threshold_distance
 from neurodeploy.quantization.population_scale import Demand, Scale, Seen, demand_of
+from neurodeploy.quantization.quantize_config import QuantizeConfig
 from neurodeploy.quantization.rounders import MembraneRounder, NearestRounder, Rounder
 from neurodeploy.quantization.rounding import RoundedWeight
 from neurodeploy.quantization.scale_loss import scale_loss
@@ -51,66 +50,6 @@ from neurodeploy.register_limits import RegisterLimits
 
 #: Weights, biases and thresholds beyond this, or all below its inverse, are no model's.
 _LARGEST = 1e60
-
-
-@dataclass(frozen=True, slots=True)
-class QuantizeConfig:
-    """What the quantiser may choose.
-
-    Parameters
-    ----------
-    weight_bits : int
-        Width of a weight, 2..8; a mixed-sign matrix spends one bit on the sign.
-    gain_bits : int
-        Largest width of a DLIF gain mantissa, 1..8.
-    lava_quirks : bool
-        Keep integers that Lava takes and no chip holds.
-    sparse_limit : int
-        Most connections of a convolution that is written out as a sparse matrix.
-    scale : {"power_of_two", "search"}
-        Units of v per membrane unit: a power of two, or the factor between two of them that
-        rounds weights and thresholds best (``membrane_units.py``).
-    rounding : {"nearest", "adaptive"}
-        Of weights. Adaptive: so that the membrane's error on calibration samples, and in every
-        direction they do not have, is least (``input_moments.py``); needs calibration samples.
-    bias : {"own", "corrected"}
-        Corrected: takes the mean error that rounded weights make on calibration samples away.
-    remap : {"microcode", "fold", "auto"}
-        Of DLIF gains, by ``quantize`` (``gain_remapping.py``): as they are, folded into their mean,
-        or folded where at least 98 % of the spikes agree on calibration samples.
-    """
-
-    weight_bits: int = 8
-    gain_bits: int = 8
-    lava_quirks: bool = False
-    sparse_limit: int = 2**22
-    scale: Literal["power_of_two", "search"] = "power_of_two"
-    rounding: Literal["nearest", "adaptive"] = "nearest"
-    bias: Literal["own", "corrected"] = "own"
-    remap: Remap = "microcode"
-
-    def __post_init__(self) -> None:
-        """Check the widths and choices."""
-        for name in ("scale", "rounding", "bias", "remap"):
-            known = get_args(get_type_hints(QuantizeConfig)[name])
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(known)}")
-        if not 2 <= self.weight_bits <= 8:
-            raise RangeError(f"weight_bits is {self.weight_bits}; Loihi stores 2 to 8 bits")
-        if not 1 <= self.gain_bits <= 8:
-            raise RangeError(f"gain_bits is {self.gain_bits}; a gain mantissa has 1 to 8 bits")
-        if self.sparse_limit < 0:
-            raise RangeError(f"sparse_limit is {self.sparse_limit}; it cannot be negative")
-
-    @property
-    def measures(self) -> bool:
-        """Whether calibration samples tell how good a rounding is."""
-        return self.scale == "search" or self.needs_samples
-
-    @property
-    def needs_samples(self) -> bool:
-        """Whether nothing can be done without calibration samples."""
-        return self.rounding == "adaptive" or self.bias == "corrected"
 
 
 @dataclass(slots=True)

@@ -1,0 +1,76 @@
+"""What the quantiser may choose, as data with a version."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args, get_type_hints
+
+from neurodeploy.errors import InputError, RangeError
+from neurodeploy.quantization.gain_remapping import Remap
+
+#: Of ``QuantizeConfig.as_dict``; raised when a field changes its meaning.
+CONFIG_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeConfig:
+    """What the quantiser may choose.
+
+    Parameters
+    ----------
+    weight_bits : int
+        Width of a weight, 2..8; a mixed-sign matrix spends one bit on the sign.
+    gain_bits : int
+        Largest width of a DLIF gain mantissa, 1..8.
+    lava_quirks : bool
+        Keep integers that Lava takes and no chip holds.
+    sparse_limit : int
+        Most connections of a convolution that is written out as a sparse matrix.
+    scale : {"power_of_two", "search"}
+        Units of v per membrane unit: a power of two, or the factor between two of them that
+        rounds weights and thresholds best (``membrane_units.py``).
+    rounding : {"nearest", "adaptive"}
+        Of weights. Adaptive: so that the membrane's error on calibration samples, and in every
+        direction they do not have, is least (``input_moments.py``); needs calibration samples.
+    bias : {"own", "corrected"}
+        Corrected: takes the mean error that rounded weights make on calibration samples away.
+    remap : {"microcode", "fold", "auto"}
+        Of DLIF gains, by ``quantize`` (``gain_remapping.py``): as they are, folded into their mean,
+        or folded where at least 98 % of the spikes agree on calibration samples.
+    """
+
+    weight_bits: int = 8
+    gain_bits: int = 8
+    lava_quirks: bool = False
+    sparse_limit: int = 2**22
+    scale: Literal["power_of_two", "search"] = "power_of_two"
+    rounding: Literal["nearest", "adaptive"] = "nearest"
+    bias: Literal["own", "corrected"] = "own"
+    remap: Remap = "microcode"
+
+    def __post_init__(self) -> None:
+        """Check the widths and choices."""
+        for name in ("scale", "rounding", "bias", "remap"):
+            known = get_args(get_type_hints(QuantizeConfig)[name])
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(known)}")
+        if not 2 <= self.weight_bits <= 8:
+            raise RangeError(f"weight_bits is {self.weight_bits}; Loihi stores 2 to 8 bits")
+        if not 1 <= self.gain_bits <= 8:
+            raise RangeError(f"gain_bits is {self.gain_bits}; a gain mantissa has 1 to 8 bits")
+        if self.sparse_limit < 0:
+            raise RangeError(f"sparse_limit is {self.sparse_limit}; it cannot be negative")
+
+    @property
+    def measures(self) -> bool:
+        """Whether calibration samples tell how good a rounding is."""
+        return self.scale == "search" or self.needs_samples
+
+    @property
+    def needs_samples(self) -> bool:
+        """Whether nothing can be done without calibration samples."""
+        return self.rounding == "adaptive" or self.bias == "corrected"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the configuration as JSON types, with the version of its schema."""
+        return {"schema": CONFIG_SCHEMA, **asdict(self)}
