@@ -224,9 +224,7 @@ class Profile:
     def priced(self) -> bool:
         """Whether it states any energy or time, so that a cost can be estimated."""
         sets: list[EnergySet | TimingSet] = [*self.energy_sets.values(), *self.timing_sets.values()]
-        return any(
-            getattr(each, f.name).known for each in sets for f in dataclasses.fields(each)
-        )
+        return any(getattr(each, f.name).known for each in sets for f in dataclasses.fields(each))
 
     @property
     def text_hash(self) -> str:
