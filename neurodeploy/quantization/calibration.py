@@ -26,6 +26,8 @@ from neurodeploy.simulate import run_fixed, run_float
 MAX_SAMPLES = 512
 #: States recorded at a time, in values.
 _BLOCK_VALUES = 2**23
+#: Choices made by fewer samples than this get a finding.
+FEW_SAMPLES = 16
 #: A population outside these mean rates (spikes per neuron and step) gets a finding.
 SILENT_RATE, SATURATED_RATE = 1e-4, 0.95
 
@@ -86,7 +88,19 @@ def quantize(
     # Against the network of real gains, so that what folding cost is in the numbers.
     slowed = with_extra_steps(network, extra) if extra else None
     checks = _check(network, slowed, net, codes)
-    return Result(net, (*remapped, *findings, *checks))
+    few = _few_samples(codes.shape[-2]) if measures else []
+    return Result(net, (*remapped, *findings, *few, *checks))
+
+
+def _few_samples(count: int) -> list[Finding]:
+    """Warn where what entered on so few samples decided how weights are rounded."""
+    if count >= FEW_SAMPLES:
+        return []
+    text = (
+        f"scales, roundings and biases were chosen by {count} samples; they say little about others"
+    )
+    remedy = f"give at least {FEW_SAMPLES}"
+    return [Finding("warning", "calibration", text, remedy, {"samples": count})]
 
 
 def _checked(network: Network, codes: NDArray[Any]) -> NDArray[Any]:
@@ -95,6 +109,11 @@ def _checked(network: Network, codes: NDArray[Any]) -> NDArray[Any]:
         raise ShapeError(
             f"calibration: codes have shape {codes.shape}, needs [B, {network.n_input}] or "
             f"[T, B, {network.n_input}]"
+        )
+    if 0 in codes.shape:
+        raise ShapeError(
+            f"calibration: codes have shape {codes.shape}; give at least one sample and one step, or "
+            "no calibration"
         )
     return codes[..., :MAX_SAMPLES, :]
 

@@ -11,7 +11,8 @@ import neurodeploy as nd
 from neurodeploy import hardware_profiles
 from neurodeploy.lowering import compose, lower
 from neurodeploy.network import ALWAYS_ON, check_legality
-from neurodeploy.quantization import quantize
+from neurodeploy.quantization import QuantizeConfig, quantize
+from neurodeploy.quantization.diagnosis import diagnose
 from neurodeploy.simulate import run_fixed, run_float
 
 LOIHI2 = hardware_profiles.load("loihi2")
@@ -81,3 +82,32 @@ def test_the_digit_network_stays_convolutional_and_close():
     for key, rows in literal.items():
         if key.endswith("/spikes"):
             np.testing.assert_array_equal(fixed.records[key][:4, :1], rows)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("searched", [False, True])
+def test_both_networks_quantise_at_each_width_with_findings(bits, searched):
+    """Every way of quantising; the recurrent one keeps class 1 at 8 bits (no more than that)."""
+    ways = {"scale": "search", "rounding": "adaptive", "bias": "corrected"} if searched else {}
+    config = QuantizeConfig(weight_bits=bits, **ways)
+    codes = braille_codes()
+    contract = {"dt": 1e-4, "steps": len(codes), "reset": "value", "encoder_bits": 1}
+    network = deployable("03_rnn/braille_noDelay_bias_zero.nir", **contract)
+    net, findings = quantize(network, LOIHI2, config, calibration=codes)
+    assert not check_legality(net)
+    told = [f for f in findings if f.where.startswith(("population", "synapse"))]
+    assert {f.where for f in told} >= {"population lif1.lif", "population lif2"}
+    # One sample of one class chose the roundings: that is told.
+    assert any("samples" in f.what for f in findings if f.severity == "warning") == searched
+    if bits == 8:
+        spikes = run_fixed(net, codes, record=("spikes",)).records["lif2/spikes"]
+        assert spikes.sum(axis=(0, 1)).argmax() == 1
+    layers = diagnose(network, net, codes)
+    assert all(0 <= layer.turned <= 1 for layer in layers)
+    rng = np.random.default_rng(0)
+    network = deployable("02_cnn/cnn_sinabs.nir", dt=1.0, steps=30, encoder_bits=1)
+    codes = (rng.random((30, 4, network.n_input)) < 0.05).astype(int)
+    net, findings = quantize(network, LOIHI2, config, calibration=codes)
+    assert not check_legality(net)
+    assert [s.kind for s in net.synapses][:2] == ["conv", "conv"]
+    assert any(f.where.startswith("population") for f in findings)
