@@ -112,8 +112,8 @@ def _checked(network: Network, codes: NDArray[Any]) -> NDArray[Any]:
         )
     if 0 in codes.shape:
         raise ShapeError(
-            f"calibration: codes have shape {codes.shape}; give at least one sample and one step, or "
-            "no calibration"
+            f"calibration: codes have shape {codes.shape}; give at least one sample and one step, "
+            "or no calibration"
         )
     return codes[..., :MAX_SAMPLES, :]
 
