@@ -8,6 +8,7 @@ from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.stimulus import as_stimuli, stimulus_for, widened
 from neurodeploy.quantization import solve_latencies, with_extra_steps
 from neurodeploy.quantization.diagnosis import LayerDiagnosis, diagnose
+from neurodeploy.quantization.gain_remapping import as_mapped
 from neurodeploy.quantization.quantizer import longest_delay
 
 #: Samples that shares settle with.
@@ -21,7 +22,9 @@ def diagnosis(model: Model, calibration: Samples | Stimuli) -> tuple[LayerDiagno
 
     Empty where the network has more connections than this is quick for.
     """
-    network, net = model.require_network(), model.require_fixed()
+    net = model.require_fixed()
+    # Gains as they were mapped: what folding costs is a finding of its own.
+    network = as_mapped(model.require_network(), net)
     connections = sum(s.fan_out.sum() for s in net.synapses)
     if connections > _MOST_CONNECTIONS:
         return ()
