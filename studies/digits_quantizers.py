@@ -2,6 +2,7 @@
 
 Networks of the digits study (trained if they are not there), every way of quantising, points
 found against either network counted for both. Shares are means over the networks, in percent.
+Repairs learn on the training split, attacked at the same radius.
 Moments of clean samples alone (no ridge) are there to show what they cost.
 
     python studies/digits_quantizers.py [--out DIR] [--bits N ...] [--networks NAME-sSEED-fFOLD ...]
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from code_hash import code_hash
@@ -29,19 +31,27 @@ from neurodeploy.robustness import NetworkClassifier, Surrogate
 from neurodeploy.robustness.cascade import run_cascade
 from neurodeploy.robustness.suite import MemberPlan, Suite
 from neurodeploy.simulate import run_fixed, run_float
+from neurodeploy.training import RepairConfig, repair
+
+#: Of a repair.
+EPOCHS = 8
 
 NETWORKS = (
     "lif-at-s0-f0", "lif-at-s0-f1", "dlif-at-s0-f0", "dlif-at-penalty-s0-f0", "lif-gauss-s0-f0",
     "dlif-gauss-penalty-s0-f1", "lif-plain-s0-f0",
 )  # fmt: skip
-#: Name, scale, rounding, bias, and whether moments have their ridge.
+#: Name, scale, rounding, bias, whether moments have their ridge, and who teaches the repair.
 WAYS = (
-    ("nearest", "power_of_two", "nearest", "own", True),
-    ("nearest, searched scale", "search", "nearest", "own", True),
-    ("nearest, corrected bias", "power_of_two", "nearest", "corrected", True),
-    ("adaptive, clean moments alone", "search", "adaptive", "own", False),
-    ("adaptive", "search", "adaptive", "own", True),
-    ("adaptive, corrected bias", "search", "adaptive", "corrected", True),
+    ("nearest", "power_of_two", "nearest", "own", True, None),
+    ("nearest, searched scale", "search", "nearest", "own", True, None),
+    ("nearest, corrected bias", "power_of_two", "nearest", "corrected", True, None),
+    ("adaptive, clean moments alone", "search", "adaptive", "own", False, None),
+    ("adaptive", "search", "adaptive", "own", True, None),
+    ("adaptive, corrected bias", "search", "adaptive", "corrected", True, None),
+    ("nearest, repaired by float", "power_of_two", "nearest", "own", True, "float"),
+    ("nearest, repaired by labels", "power_of_two", "nearest", "own", True, "labels"),
+    ("adaptive, bias, by float", "search", "adaptive", "corrected", True, "float"),
+    ("adaptive, bias, by labels", "search", "adaptive", "corrected", True, "labels"),
 )
 _SUITE = Suite(
     "short",
@@ -65,10 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{len(loaded)} networks, l-infinity {RADIUS} codes")
     print(f"{'bits':>4} {'way':30} {'lost':>6} {'gained':>6} {'drop':>6}  spikes agree")
     for bits in given.bits:
-        for name, scale, rounding, bias, ridge in WAYS:
+        for name, scale, rounding, bias, ridge, teacher in WAYS:
             config = QuantizeConfig(weight_bits=bits, scale=scale, rounding=rounding, bias=bias)
             with _ridge(ridge):
-                rows = [_judged(*parts, config) for parts in loaded]
+                rows = [_judged(*parts, config, teacher) for parts in loaded]
             lost, gained, *agreement = 100 * np.mean(rows, axis=0)
             layers = " ".join(f"{share:.2f}" for share in agreement)
             print(f"{bits:4} {name:30} {lost:6.2f} {gained:6.2f} {lost - gained:6.2f}  {layers}")
@@ -88,24 +98,28 @@ def _ridge(on: bool) -> Iterator[None]:
 
 def _loaded(
     name: str, folder: Path, code: str
-) -> tuple[Network, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Network, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     variant, seed, fold = name.rsplit("-", 2)
     found = {v.name: v for v in VARIANTS}[variant]
     model = StudyModel(found, int(seed[1:]), int(fold[1:]))
     network = compose(lower(read(trained(model, folder, code)).value).value).value
     splits, _ = data_of(model)
     tuning, test = (s.codes(network.encoder, network.n_input) for s in (splits.train, splits.test))
-    return network, tuning, test, splits.test.labels.astype(np.int64)
+    labels = (s.labels.astype(np.int64) for s in (splits.train, splits.test))
+    return network, tuning, test, *labels
 
 
 def _judged(
-    network: Network, tuning: np.ndarray, codes: np.ndarray, labels: np.ndarray,
-    config: QuantizeConfig,
+    network: Network, tuning: np.ndarray, codes: np.ndarray, tuning_labels: np.ndarray,
+    labels: np.ndarray, config: QuantizeConfig, teacher: Literal["float", "labels"] | None,
 ) -> list[float]:  # fmt: skip
     """Return the shares lost and gained, and the agreement of spikes on clean samples per layer."""
     net: FixedPointNetwork = quantize(
         network, hardware_profiles.load("loihi2"), config, calibration=tuning
     ).value
+    if teacher is not None:
+        settings = RepairConfig(teacher=teacher, radius_codes=RADIUS, epochs=EPOCHS)
+        net = repair(network, net, tuning, tuning_labels, settings).value
     both = NetworkClassifier(network), NetworkClassifier(net, threads=1)
     ball = Ball("linf", RADIUS, network.encoder.max_code)
     rows = [

@@ -83,6 +83,17 @@ def quantize_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration", help="data (.npz, .h5: images or x) for ranges; never the test data"
     )
+    parser.add_argument(
+        "--fine-tune", choices=("float", "labels"),
+        help="fine-tune the integers on the calibration data, clean and attacked: to decide as the "
+        "float network does, or as the labels say",
+    )  # fmt: skip
+    parser.add_argument("--fine-tune-epochs", type=positive, default=8, help="default 8")
+    parser.add_argument(
+        "--fine-tune-radius",
+        type=positive,
+        help="of the attack, in codes (default: a tenth of all)",
+    )
     add_width_arguments(parser)
 
 
@@ -142,6 +153,8 @@ def quantize(arguments: argparse.Namespace) -> int:
     )
     calibration = load_calibration(arguments.calibration)
     model = quantized(model, arguments.profile, widths(arguments), calibration)
+    if arguments.fine_tune is not None:
+        model = _repaired(arguments, model, calibration, console)
     layers = () if calibration is None else diagnosis(model, calibration)
     worst = worst_findings(layers)
     findings = (*model.findings, *worst)
@@ -187,6 +200,29 @@ def quantize(arguments: argparse.Namespace) -> int:
     _print_layers(console, layers, worst)
     console.next_step(f"neurodeploy verify {arguments.out} --input DATA.npz --against lava")
     return 0
+
+
+def _repaired(arguments: argparse.Namespace, model: Any, calibration: Any, console: Console) -> Any:
+    """Return the model with fine-tuned integers."""
+    from neurodeploy.pipeline.repairing import repaired
+    from neurodeploy.training import RepairConfig
+
+    if calibration is None:
+        raise InputError("--fine-tune: it needs samples; give --calibration")
+    tenth = max(1, round(model.require_fixed().encoder.max_code / 10))
+    config = RepairConfig(
+        teacher=arguments.fine_tune,
+        radius_codes=arguments.fine_tune_radius or tenth,
+        epochs=arguments.fine_tune_epochs,
+        seed=arguments.seed,
+    )
+    with console.progress() as report:
+        found = repaired(
+            model, calibration, config,
+            progress=lambda done, total: report("fine-tune", done, total),
+        )  # fmt: skip
+    console.say(found.findings[-1].what)
+    return found
 
 
 def _print_layers(console: Console, layers: Sequence[Any], worst: Sequence[Any]) -> None:

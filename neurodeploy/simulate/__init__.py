@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     from neurodeploy.simulate.float_gradient import FloatGradient
     from neurodeploy.simulate.floating import run_float
     from neurodeploy.simulate.stimulus import input_hash
+    from neurodeploy.simulate.weight_gradient import WeightGradient
 
-__all__ = ["FixedGradient", "FloatGradient", "input_hash", "run_fixed", "run_float", "run_torch"]
+__all__ = [
+    "FixedGradient",
+    "FloatGradient",
+    "WeightGradient",
+    "input_hash",
+    "run_fixed",
+    "run_float",
+    "run_torch",
+]
 
 _HOMES = {
     "FixedGradient": "fixed_gradient",
     "FloatGradient": "float_gradient",
+    "WeightGradient": "weight_gradient",
     "input_hash": "stimulus",
     "run_fixed": "fixed",
     "run_float": "floating",

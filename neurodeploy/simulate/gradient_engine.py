@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -25,6 +26,10 @@ Tensor = torch.Tensor
 
 #: Neuron-steps of the largest component that are worked on together: they should fit the cache.
 _CHUNK_VALUES = 2**20
+
+
+#: Called with samples, gradients by synaptic inputs, and spikes.
+Note: TypeAlias = Callable[[slice, dict[str, Tensor], dict[str, Tensor]], None]
 
 
 class _Chunk(NamedTuple):
@@ -94,8 +99,13 @@ class CompiledGradient:
         surrogate: Surrogate,
         like: Tensor,
         dtype: torch.dtype,
+        note: Note | None = None,
     ) -> Tensor:
-        """Return the gradient by codes shaped and typed ``like`` the first ones."""
+        """Return the gradient by codes shaped and typed ``like`` the first ones.
+
+        ``note`` is given, for some samples at a time, the gradient by the synaptic input of every
+        population that one reaches, and all spikes: [B, T, N], in C order.
+        """
         result = torch.empty(like.shape, dtype=dtype)
         held = like.ndim == 2
         for chunk in chunks:
@@ -104,7 +114,10 @@ class CompiledGradient:
             found: Tensor | None = None
             if self._between:
                 part = gradient[chunk.samples]
-                found = self._back(part, chunk, readout, surrogate, dtype, room, held)
+                noted: dict[str, Tensor] | None = None if note is None else {}
+                found = self._back(part, chunk, readout, surrogate, dtype, room, held, noted)
+                if note is not None and noted is not None:
+                    note(chunk.samples, noted, self._spikes(chunk))
             if found is None:
                 room.zero_()
             elif found.data_ptr() != room.data_ptr():
@@ -136,10 +149,12 @@ class CompiledGradient:
         dtype: torch.dtype,
         room: Tensor,
         held: bool,
+        noted: dict[str, Tensor] | None,
     ) -> Tensor | None:
         """Return the gradient by the codes of one chunk, [B, T or 1, n], or None if it is zero.
 
-        It may be ``room``, of its shape, where it is wanted.
+        It may be ``room``, of its shape, where it is wanted. ``noted`` receives the gradients by
+        synaptic inputs.
         """
         by_output = readout.back(gradient, chunk.output, dtype)
         if self._orders.shape(self._readout.population) is not None:
@@ -169,9 +184,29 @@ class CompiledGradient:
             if by_spikes is None and by_v is None:
                 continue
             by_a = run.backward(chunk.marks[i], by_spikes, by_v, surrogate, dtype)
+            if noted is not None:
+                for name in run.names:
+                    noted[name] = by_a[:, :, run.slice(name)][:, :, self._c_order(name)].clone()
             run.back_to_sources(by_a, wanted, {INPUT: held}, by_sent, places)
         found = by_sent.get(INPUT)
         return None if found is None else self._in_c_order(found)
+
+    def _spikes(self, chunk: _Chunk) -> dict[str, Tensor]:
+        """Return what every population sent, uint8 [B, T, N] in C order."""
+        return {
+            name: torch.from_numpy(chunk.marks[i].masks)[:, :, run.slice(name)][
+                :, :, self._c_order(name)
+            ]
+            for i, run in enumerate(self._runs)
+            for name in run.names
+        }
+
+    def _c_order(self, name: str) -> Any:
+        """Return an index that brings a population's kept values into C order."""
+        if self._orders.shape(name) is None:
+            return slice(None)
+        rule = next(rule for run in self._runs for rule in run.rules if rule.name == name)
+        return torch.from_numpy(np.argsort(self._orders.places(name, rule.size)))
 
     def _stimulus(self, codes: NDArray[np.floating], samples: slice) -> Sent:
         """Round codes [T or 1, B, n], check their range, and put samples first."""

@@ -13,6 +13,7 @@ from neurodeploy.training.config import (
 )
 from neurodeploy.training.config_file import config_from_dict, read_config
 from neurodeploy.training.data import Splits, load_digits, load_digits_fold
+from neurodeploy.training.repair import RepairConfig, repair
 from neurodeploy.training.trainer import EpochRecord, TrainingResult, accuracy, train
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ModelConfig",
     "OptimizerConfig",
     "PerturbationConfig",
+    "RepairConfig",
     "Splits",
     "TrainingConfig",
     "TrainingResult",
@@ -33,6 +35,7 @@ __all__ = [
     "load_model",
     "read_config",
     "recipe",
+    "repair",
     "save_model",
     "train",
 ]

@@ -301,3 +301,20 @@ def test_quantize_tells_what_rounding_will_do(files, capsys):
     assert document["quantize"]["weight_bits"] == 3
     assert document["layers"]
     assert all(0 <= layer["turned"] <= 1 for layer in document["layers"])
+
+
+def test_quantize_fine_tunes_on_the_calibration_data(files, capsys):
+    arguments = ["--profile", "loihi2", "--weight-bits", "3", "--out", files["dir"] / "f.h5"]
+    tune = ["--fine-tune", "float", "--fine-tune-epochs", "2"]
+    assert call("quantize", files["model"], *arguments, *tune) == 2
+    assert "--calibration" in capsys.readouterr().err
+    assert not (files["dir"] / "f.h5").exists()
+    data = ["--calibration", files["train"]]
+    assert call("quantize", files["model"], *arguments, *tune, *data) == 0
+    assert "teacher" in capsys.readouterr().out
+    net = load_network(files["dir"] / "f.h5")
+    assert len(net.calibration) == 40
+    assert (
+        call("quantize", files["model"], *arguments, *tune, *data, "--fine-tune-radius", "999") == 2
+    )
+    assert "0..255" in capsys.readouterr().err

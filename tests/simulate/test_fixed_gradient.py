@@ -89,6 +89,7 @@ class NaiveNeurons:
         self.v = torch.tensor(p.v_init).double().expand(batch, -1)
         self.wait = torch.zeros(batch, p.size)
         self.threshold = torch.tensor(p.v_threshold).double() * 64
+        self.bias = torch.tensor(p.bias if p.kind == "dlif" else bias_shifted(p)).double()
         self.distances, self.free = [], []
 
     def mean_distance(self):
@@ -107,7 +108,7 @@ class NaiveNeurons:
         kept = decayed(self.v, 4096 - torch.tensor(p.decay_v).double())
         if p.kind == "dlif":
             gain = float(p.gain[min(self.steps_done, p.gain.size) - 1]) / 2**p.gain_shift
-            x = (a + torch.tensor(p.bias).double()) * gain
+            x = (a + self.bias) * gain
             full = kept + straight_through(x, torch.floor(x)) * 64
         else:
             now = decayed(self.u, 4095 - torch.tensor(p.decay_u).double())
@@ -115,7 +116,7 @@ class NaiveNeurons:
             once = torch.where(now > 2.0**23, now - 2.0**24, now)
             once = torch.where(once <= -(2.0**23), once + 2.0**24, once)
             self.u = straight_through(now, once)
-            full = wrapped(kept + self.u + torch.tensor(bias_shifted(p)).double())
+            full = wrapped(kept + self.u + self.bias)
         held = self.wait > 0
         v_pre = torch.where(held, self.v, torch.clamp(full, -(2**23) + 1, 2**23 - 1))
         unit = torch.clamp(self.threshold.abs(), min=64)

@@ -1,0 +1,294 @@
+"""Repair: fine-tuning of integers through their own exact forward pass.
+
+Rounding turns spikes; here weights and biases move, one mantissa at a time, until the integers
+decide again as the float network does, on clean samples and on attacked ones. Every forward pass
+is that of the deployed integers; gradients go straight through the rounding of weights and through
+surrogates of the spikes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy, kl_div, log_softmax
+
+from neurodeploy.errors import InputError, RangeError, ShapeError
+from neurodeploy.findings import Finding, Result
+from neurodeploy.hardware_profiles import limits_in
+from neurodeploy.network import (
+    ALIGN_BITS,
+    ALWAYS_ON,
+    FixedPointNetwork,
+    Network,
+    SparseLayout,
+    require_legal,
+)
+from neurodeploy.quantization.incoming import incoming_of
+from neurodeploy.simulate import WeightGradient, run_float
+from neurodeploy.simulate.gradient_readout import ReadoutGradient
+from neurodeploy.simulate.weight_gradient import ParameterGradients
+from neurodeploy.training.latent_integers import LatentIntegers
+
+Codes = NDArray[np.int32]
+#: Every so many-th sample is held out, to say which epoch was best.
+_HELD_OUT = 5
+_FEWEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RepairConfig:
+    """How integers are fine-tuned.
+
+    Parameters
+    ----------
+    teacher : {"float", "labels"}
+        What they learn: the float network's own scores, or the labels.
+    perturbation : {"adversarial", "gaussian", "none"}
+        The other half of every batch: one step of the gradient's sign against the integers, or
+        noise of the radius as standard deviation; ``none``: clean samples alone.
+    radius_codes : int
+    epochs, batch_size : int
+    learning_rate : float
+        In steps of a mantissa; falls to zero along a cosine.
+    width : float
+        Of the triangle that stands for a spike's derivative, in thresholds.
+    seed : int
+    """
+
+    teacher: Literal["float", "labels"] = "float"
+    perturbation: Literal["adversarial", "gaussian", "none"] = "adversarial"
+    radius_codes: int = 26
+    epochs: int = 4
+    batch_size: int = 64
+    learning_rate: float = 0.01
+    width: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the choices and ranges."""
+        if self.teacher not in ("float", "labels"):
+            raise InputError(f"repair: teacher {self.teacher!r}; choose float or labels")
+        if self.perturbation not in ("adversarial", "gaussian", "none"):
+            raise InputError(
+                f"repair: perturbation {self.perturbation!r}; choose adversarial, gaussian or none"
+            )
+        if min(self.epochs, self.batch_size, self.radius_codes) < 1:
+            raise RangeError(
+                f"repair: epochs {self.epochs}, batch_size {self.batch_size} and radius_codes "
+                f"{self.radius_codes} must be at least 1"
+            )
+        if not (0 < self.learning_rate < 10 and self.width > 0):
+            raise RangeError(
+                f"repair: learning_rate {self.learning_rate} must lie in 0..10 and width "
+                f"{self.width} be positive"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the configuration as JSON types, with the version of its schema."""
+        return {"schema": 1, **asdict(self)}
+
+
+def repair(
+    network: Network,
+    net: FixedPointNetwork,
+    codes: Codes,
+    labels: NDArray[np.int64] | None = None,
+    config: RepairConfig | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result[FixedPointNetwork]:
+    """Fine-tune ``net`` until it decides more like its teacher.
+
+    One sample in five is held out; the epoch that is nearest to the teacher there, clean and
+    perturbed, by the divergence of its scores, and decides no more otherwise than the start, is
+    kept; without one the start: what does not help changes nothing.
+
+    Parameters
+    ----------
+    network, net : Network, FixedPointNetwork
+        The composed float network, and the integers that were made from it.
+    codes : int array [B, n_input] (held) or [T, B, n_input]
+        Tuning samples, never those of an evaluation.
+    labels : int array [B]
+        For the teacher ``labels``.
+    progress : callable
+        Called as ``progress(epoch, epochs)`` after each.
+
+    Raises
+    ------
+    InputError
+        For too few samples, or labels that are missing.
+    """
+    config = config or RepairConfig()
+    run = _Repair(network, net, np.asarray(codes), labels, config)
+    first = best = run.merit(net)
+    chosen, kept = 0, net
+    for epoch in range(config.epochs):
+        now = run.epoch()
+        found = run.merit(now)
+        if found.divergence < best.divergence and found.agreement >= first.agreement:
+            best, chosen, kept = found, epoch + 1, now
+        if progress is not None:
+            progress(epoch + 1, config.epochs)
+    require_legal(kept, limits_in(kept.profile))
+    text = f"no epoch of {config.epochs} was nearer to the teacher than the start"
+    if chosen:
+        text = (
+            f"fine-tuned on {run.count} samples, epoch {chosen} of {config.epochs}: on held-out "
+            f"ones, clean and perturbed, the scores' divergence from the teacher fell from "
+            f"{first.divergence:.4g} to {best.divergence:.4g}, equal decisions went from "
+            f"{first.agreement:.1%} to {best.agreement:.1%}"
+        )
+    pairs = zip(kept.synapses, net.synapses, strict=True)
+    numbers = {
+        "epoch": chosen,
+        "divergence": [first.divergence, best.divergence],
+        "agreement": [first.agreement, best.agreement],
+        "weights_changed": sum(int((a.weight != b.weight).sum()) for a, b in pairs),
+    }
+    return Result(kept, (Finding("info", "repair", text, "", numbers),))
+
+
+@dataclass(frozen=True, slots=True)
+class _Merit:
+    """On held-out samples: mean divergence from the teacher's scores, share of equal decisions."""
+
+    divergence: float
+    agreement: float
+
+
+class _Repair:
+    """The moving parts of one repair."""
+
+    def __init__(
+        self,
+        network: Network,
+        net: FixedPointNetwork,
+        codes: Codes,
+        labels: NDArray[np.int64] | None,
+        config: RepairConfig,
+    ) -> None:
+        if codes.ndim not in (2, 3) or codes.shape[-1] != net.n_input:
+            raise ShapeError(f"repair: codes have shape {codes.shape}, needs [B, {net.n_input}]")
+        self.count = codes.shape[-2]
+        if self.count < _FEWEST:
+            raise InputError(f"repair: {self.count} samples; give at least {_FEWEST}")
+        highest = net.encoder.max_code
+        if config.perturbation != "none" and config.radius_codes > highest:
+            raise RangeError(
+                f"repair: radius_codes {config.radius_codes} is beyond the codes 0..{highest}; "
+                "take a smaller one, or perturbation none"
+            )
+        if config.teacher == "labels" and (labels is None or len(labels) != self.count):
+            raise InputError(f"repair: the teacher labels needs {self.count} labels")
+        self._network, self._config, self._codes = network, config, codes
+        self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64))
+        self._random = np.random.default_rng(config.seed)
+        order = self._random.permutation(self.count)
+        self._held_out, self._own = order[::_HELD_OUT], np.delete(order, np.s_[::_HELD_OUT])
+        self._latent = LatentIntegers(net, _wanted(network, net))
+        self._steps = config.epochs * math.ceil(self._own.size / config.batch_size)
+        self._done = 0
+        steps = len(codes) if codes.ndim == 3 else network.steps or 1
+        self._unit = ReadoutGradient(network.readout, steps, 1.0).unit
+
+    def epoch(self) -> FixedPointNetwork:
+        """Go once through the samples; return the network after it."""
+        order = self._random.permutation(self._own)
+        for index in np.array_split(order, math.ceil(order.size / self._config.batch_size)):
+            now = self._latent.network()
+            gradient = WeightGradient(now, width=self._config.width)
+            x = self._codes[..., index, :]
+            total = self._gradients(gradient, x, index)
+            if self._config.perturbation != "none":
+                moved = self._moved(gradient, x, index, self._random)
+                total = _mean(total, self._gradients(gradient, moved, index))
+            rate = self._config.learning_rate * (1 + math.cos(math.pi * self._done / self._steps))
+            self._done += 1
+            self._latent.step(total, rate / 2)
+        return self._latent.network()
+
+    def merit(self, net: FixedPointNetwork) -> _Merit:
+        """Judge a network on held-out samples, clean and perturbed."""
+        index, gradient = self._held_out, WeightGradient(net, width=self._config.width)
+        points = [self._codes[..., index, :]]
+        if self._config.perturbation != "none":
+            # Every network meets the same draws.
+            noise = np.random.default_rng(self._config.seed + 1)
+            points.append(self._moved(gradient, points[0], index, noise))
+        apart, equal = [], []
+        for x in points:
+            scores, targets = gradient.run(x).scores, self._targets(x, index)
+            apart.append(kl_div(log_softmax(scores, 1), targets, reduction="none").sum(1))
+            equal.append(scores.argmax(dim=1) == targets.argmax(dim=1))
+        return _Merit(float(torch.cat(apart).mean()), float(torch.cat(equal).double().mean()))
+
+    def _targets(self, x: Codes, index: NDArray[np.int64]) -> Tensor:
+        """Return what the teacher says to points [..], as shares [B, classes]."""
+        scores = torch.from_numpy(np.asarray(run_float(self._network, x).scores(), np.float64))
+        if self._config.teacher == "float" or self._labels is None:
+            return torch.softmax(scores / self._unit, dim=1)
+        return torch.nn.functional.one_hot(self._labels[index], scores.shape[1]).double()
+
+    def _gradients(
+        self, gradient: WeightGradient, x: Codes, index: NDArray[np.int64]
+    ) -> ParameterGradients:
+        run = gradient.run(x)
+        return run.backward(_by_scores(run.scores, self._targets(x, index)) / index.size)
+
+    def _moved(
+        self,
+        gradient: WeightGradient,
+        x: Codes,
+        index: NDArray[np.int64],
+        random: np.random.Generator,
+    ) -> Codes:
+        """Return perturbed copies, whole codes within range (and radius, if adversarial)."""
+        config, highest = self._config, self._network.encoder.max_code
+        if config.perturbation == "gaussian":
+            noisy = x + random.normal(0, config.radius_codes, x.shape)
+            return np.asarray(np.clip(np.rint(noisy), 0, highest), np.int32)
+        start = np.clip(x + random.integers(-1, 2, x.shape), 0, highest).astype(np.int32)
+        run = gradient.run(start)
+        slope = run.backward(_by_scores(run.scores, self._targets(x, index))).codes
+        moved = start + config.radius_codes * np.sign(slope)
+        moved = np.clip(moved, x - config.radius_codes, x + config.radius_codes)
+        return np.asarray(np.clip(moved, 0, highest), np.int32)
+
+
+def _by_scores(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return the gradient of the cross-entropy to ``targets``, summed over samples."""
+    given = scores.detach().clone().requires_grad_()
+    (found,) = torch.autograd.grad(cross_entropy(given, targets, reduction="sum"), given)
+    return found
+
+
+def _mean(a: ParameterGradients, b: ParameterGradients) -> ParameterGradients:
+    """Return half of both."""
+    weights, biases = (
+        {name: (one[name] + other[name]) / 2 for name in one}
+        for one, other in ((a.weights, b.weights), (a.biases, b.biases))
+    )
+    return ParameterGradients(a.codes, weights, biases)
+
+
+def _wanted(network: Network, net: FixedPointNetwork) -> Mapping[str, NDArray[np.float64]]:
+    """Return float weights in units of the mantissas, in the layout of the integers."""
+    fixed = {s.name: s for s in net.synapses}
+    found = {}
+    for p in network.populations:
+        for s in network.synapses_into(p.name):
+            if s.source == ALWAYS_ON or s.name not in fixed:
+                continue
+            own = fixed[s.name]
+            incoming = incoming_of(network, p, s, written_out=isinstance(own.layout, SparseLayout))
+            unit = net.population(p.name).scale / np.ldexp(1.0, own.weight_exp + ALIGN_BITS)
+            found[s.name] = incoming.values * unit
+    return found
