@@ -31,7 +31,7 @@ from neurodeploy.robustness import NetworkClassifier, Surrogate
 from neurodeploy.robustness.cascade import run_cascade
 from neurodeploy.robustness.suite import MemberPlan, Suite
 from neurodeploy.simulate import run_fixed, run_float
-from neurodeploy.training import RepairConfig, repair
+from neurodeploy.training.repair import RepairConfig, repair
 
 #: Of a repair.
 EPOCHS = 8

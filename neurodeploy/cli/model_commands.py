@@ -205,7 +205,7 @@ def quantize(arguments: argparse.Namespace) -> int:
 def _repaired(arguments: argparse.Namespace, model: Any, calibration: Any, console: Console) -> Any:
     """Return the model with fine-tuned integers."""
     from neurodeploy.pipeline.repairing import repaired
-    from neurodeploy.training import RepairConfig
+    from neurodeploy.training.repair import RepairConfig
 
     if calibration is None:
         raise InputError("--fine-tune: it needs samples; give --calibration")

@@ -12,7 +12,7 @@ from neurodeploy.pipeline.stimulus import as_stimuli, stimulus_for, widened
 from neurodeploy.quantization import solve_latencies, with_extra_steps
 from neurodeploy.quantization.gain_remapping import as_mapped
 from neurodeploy.quantization.quantizer import longest_delay
-from neurodeploy.training import RepairConfig, repair
+from neurodeploy.training.repair import RepairConfig, repair
 
 
 def repaired(

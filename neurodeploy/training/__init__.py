@@ -1,4 +1,7 @@
-"""Robust training in Norse on bundled data."""
+"""Robust training in Norse on bundled data.
+
+Fine-tuning of integers is apart, in ``training.repair``: training needs no quantiser.
+"""
 
 from neurodeploy.training.checkpoint import load_model, save_model
 from neurodeploy.training.config import (
@@ -13,7 +16,6 @@ from neurodeploy.training.config import (
 )
 from neurodeploy.training.config_file import config_from_dict, read_config
 from neurodeploy.training.data import Splits, load_digits, load_digits_fold
-from neurodeploy.training.repair import RepairConfig, repair
 from neurodeploy.training.trainer import EpochRecord, TrainingResult, accuracy, train
 
 __all__ = [
@@ -23,7 +25,6 @@ __all__ = [
     "ModelConfig",
     "OptimizerConfig",
     "PerturbationConfig",
-    "RepairConfig",
     "Splits",
     "TrainingConfig",
     "TrainingResult",
@@ -35,7 +36,6 @@ __all__ = [
     "load_model",
     "read_config",
     "recipe",
-    "repair",
     "save_model",
     "train",
 ]

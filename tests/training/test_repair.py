@@ -20,9 +20,8 @@ from neurodeploy.network import (
 )
 from neurodeploy.quantization import QuantizeConfig, quantize
 from neurodeploy.simulate import run_fixed
-from neurodeploy.training import RepairConfig, repair
 from neurodeploy.training.latent_integers import LatentIntegers
-from neurodeploy.training.repair import _wanted
+from neurodeploy.training.repair import RepairConfig, _wanted, repair
 
 PROFILE = hardware_profiles.load("loihi2")
 
