@@ -204,7 +204,7 @@ def quantize(arguments: argparse.Namespace) -> int:
 
 def _repaired(arguments: argparse.Namespace, model: Any, calibration: Any, console: Console) -> Any:
     """Return the model with fine-tuned integers."""
-    from neurodeploy.pipeline.repairing import repaired
+    from neurodeploy.pipeline.fine_tuning import repaired
     from neurodeploy.training.repair import RepairConfig
 
     if calibration is None:

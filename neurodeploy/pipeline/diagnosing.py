@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurodeploy import hardware_profiles
-from neurodeploy.network import Samples, Stimuli
+from neurodeploy.network import Network, Samples, Stimuli
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.stimulus import as_stimuli, stimulus_for, widened
 from neurodeploy.quantization import solve_latencies, with_extra_steps
@@ -23,14 +23,23 @@ def diagnosis(model: Model, calibration: Samples | Stimuli) -> tuple[LayerDiagno
     Empty where the network has more connections than this is quick for.
     """
     net = model.require_fixed()
-    # Gains as they were mapped: what folding costs is a finding of its own.
-    network = as_mapped(model.require_network(), net)
     connections = sum(s.fan_out.sum() for s in net.synapses)
     if connections > _MOST_CONNECTIONS:
         return ()
-    stimuli = widened(model.graph, network, as_stimuli(calibration))
+    network, stimuli = as_deployed(model, calibration)
     codes, _ = stimulus_for(network, stimuli, "fixed")
+    return diagnose(network, net, codes[..., :_SAMPLES, :])
+
+
+def as_deployed(model: Model, samples: Samples | Stimuli) -> tuple[Network, Stimuli]:
+    """Return the float network that the integers stand for, and the samples as it takes them.
+
+    Gains are as they were mapped (what folding costs is a finding of its own), and feedback that
+    is slower on the chip is so here.
+    """
+    net = model.require_fixed()
+    network = as_mapped(model.require_network(), net)
+    stimuli = widened(model.graph, network, as_stimuli(samples))
     profile = hardware_profiles.parse(net.profile)
     extra = solve_latencies(network, longest_delay(profile)).extra
-    # The network that the chip can run: feedback that is slower there is so here.
-    return diagnose(with_extra_steps(network, extra), net, codes[..., :_SAMPLES, :])
+    return with_extra_steps(network, extra), stimuli

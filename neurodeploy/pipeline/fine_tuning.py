@@ -1,0 +1,33 @@
+"""`quantize --fine-tune`: fine-tuning of a model's integers on its calibration samples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from neurodeploy.network import Samples, Stimuli
+from neurodeploy.pipeline.diagnosing import as_deployed
+from neurodeploy.pipeline.model import Model
+from neurodeploy.pipeline.stimulus import stimulus_for
+from neurodeploy.training.repair import RepairConfig, repair
+
+
+def repaired(
+    model: Model,
+    tuning: Samples | Stimuli,
+    config: RepairConfig,
+    progress: Callable[[int, int], None] | None = None,
+) -> Model:
+    """Return the model with integers fine-tuned on ``tuning``, the samples that calibrated it.
+
+    Raises
+    ------
+    InputError
+        For too few samples, or labels that are missing.
+    """
+    teacher, stimuli = as_deployed(model, tuning)
+    codes, _ = stimulus_for(teacher, stimuli, "fixed")
+    fixed, findings = repair(
+        teacher, model.require_fixed(), codes, stimuli.labels, config, progress=progress
+    )
+    return dataclasses.replace(model, fixed=fixed, findings=(*model.findings, *findings))
