@@ -114,6 +114,10 @@ def add_width_arguments(parser: argparse.ArgumentParser) -> None:
         help="corrected: takes the mean error of rounded weights away; needs --calibration",
     )  # fmt: skip
     parser.add_argument(
+        "--weight-exponent", choices=("least_error", "largest_weight"), default="least_error",
+        help="largest_weight: so that it just fits; for comparisons",
+    )  # fmt: skip
+    parser.add_argument(
         "--remap", choices=("microcode", "fold", "auto"), default="microcode",
         help="DLIF gains: kept, folded into their mean, or folded where 98 %% of spikes agree",
     )  # fmt: skip
@@ -130,6 +134,7 @@ def widths(arguments: argparse.Namespace) -> Any:
         scale=arguments.scale,
         rounding=arguments.rounding,
         bias=arguments.bias,
+        weight_exponent=arguments.weight_exponent,
         remap=arguments.remap,
     )
 

@@ -34,6 +34,10 @@ class QuantizeConfig:
         direction they do not have, is least (``input_moments.py``); needs calibration samples.
     bias : {"own", "corrected"}
         Corrected: takes the mean error that rounded weights make on calibration samples away.
+    weight_exponent : {"least_error", "largest_weight"}
+        How a synapse's exponent is chosen: by the least error of all its weights, which may clip
+        the largest, or so that the largest weight just fits. The second is what is compared
+        with; it goes with scale power_of_two and rounding nearest alone.
     remap : {"microcode", "fold", "auto"}
         Of DLIF gains, by ``quantize`` (``gain_remapping.py``): as they are, folded into their mean,
         or folded where at least 98 % of the spikes agree on calibration samples.
@@ -46,14 +50,21 @@ class QuantizeConfig:
     scale: Literal["power_of_two", "search"] = "power_of_two"
     rounding: Literal["nearest", "adaptive"] = "nearest"
     bias: Literal["own", "corrected"] = "own"
+    weight_exponent: Literal["least_error", "largest_weight"] = "least_error"
     remap: Remap = "microcode"
 
     def __post_init__(self) -> None:
         """Check the widths and choices."""
-        for name in ("scale", "rounding", "bias", "remap"):
+        for name in ("scale", "rounding", "bias", "weight_exponent", "remap"):
             known = get_args(get_type_hints(QuantizeConfig)[name])
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(known)}")
+        if self.weight_exponent == "largest_weight" and self.measures:
+            raise InputError(
+                f"weight_exponent largest_weight with scale {self.scale}, rounding {self.rounding} "
+                f"and bias {self.bias}: these choose the exponent by what is measured; take "
+                "scale power_of_two, rounding nearest and bias own with it"
+            )
         if not 2 <= self.weight_bits <= 8:
             raise RangeError(f"weight_bits is {self.weight_bits}; Loihi stores 2 to 8 bits")
         if not 1 <= self.gain_bits <= 8:

@@ -222,7 +222,8 @@ def _quantize_population(
             population, drive, incoming, bits, lambda d: bounds_in(factor, d)(incoming), measured
         )
     else:
-        rounder: Rounder = measured if config.measures else NearestRounder()
+        nearest = NearestRounder(largest=config.weight_exponent == "largest_weight")
+        rounder: Rounder = measured if config.measures else nearest
         fitted = fit_exponents(where, incoming, bits, bounds_in(factor)(incoming), rounder)
     built.findings += fitted.findings
     p = fitted.scale.p

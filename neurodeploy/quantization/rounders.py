@@ -17,6 +17,7 @@ from neurodeploy.quantization.rounding import (
     candidates,
     quantize_weight,
     quantize_weight_at,
+    unclipped,
     weight_limits,
     weight_step,
 )
@@ -39,12 +40,19 @@ class Rounder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NearestRounder:
-    """To the nearest mantissa, at the exponent of the least squared error of the weights."""
+    """To the nearest mantissa, at the exponent of the least squared error of the weights.
+
+    With ``largest`` at the finest exponent at which no weight is clipped.
+    """
+
+    largest: bool = False
 
     def best(
         self, arriving: Incoming, bits: int, *, highest_exponent: int | None = None
     ) -> RoundedWeight:
         """Round at the best exponent; of equal ones a convolution takes the finer scale."""
+        if self.largest:
+            return unclipped(arriving.values, bits, highest_exponent=highest_exponent)
         finest = highest_exponent is None and isinstance(arriving.layout, ConvLayout)
         return quantize_weight(
             arriving.values, bits, highest_exponent=highest_exponent, finest=finest

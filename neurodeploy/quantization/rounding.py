@@ -103,6 +103,21 @@ def candidates(
     return [_rounded(weight, exponent, mode, weight_bits) for exponent in exponents]
 
 
+def unclipped(
+    weight: NDArray[Any], weight_bits: int = 8, *, highest_exponent: int | None = None
+) -> RoundedWeight:
+    """Round at the largest exponent at which the largest weight fits its mantissa."""
+    found = candidates(weight, weight_bits, highest_exponent=highest_exponent)
+    whole = [c for c in found if _fits(weight, c, weight_bits)]
+    return whole[-1] if whole else found[0]
+
+
+def _fits(weight: NDArray[Any], rounded: RoundedWeight, weight_bits: int) -> bool:
+    """Whether every mantissa is within half a step of its weight."""
+    off = np.ldexp(np.asarray(weight, np.float64), rounded.exponent) - rounded.mantissa
+    return bool(2 * np.abs(off).max(initial=0.0) <= weight_step(rounded.sign_mode, weight_bits))
+
+
 def quantize_weight_at(weight: NDArray[Any], exponent: int, weight_bits: int = 8) -> RoundedWeight:
     """Round at one exponent that is given from outside, as a convolution's is by its population."""
     weight = np.asarray(weight, dtype=np.float64)

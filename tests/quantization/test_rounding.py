@@ -7,7 +7,7 @@ from neurodeploy.errors import RangeError
 from neurodeploy.network.fixed import WEIGHT_RANGE
 from neurodeploy.quantization import quantize_weight, round_weight
 from neurodeploy.quantization.gain import quantize_gain
-from neurodeploy.quantization.rounding import sign_mode_of, weight_step
+from neurodeploy.quantization.rounding import sign_mode_of, unclipped, weight_step
 
 MODES = ("mixed", "excitatory", "inhibitory")
 
@@ -93,3 +93,18 @@ def test_gains_use_the_largest_shift_that_fits():
 def test_gains_that_cannot_be_held_are_refused(gain):
     with pytest.raises(RangeError, match="gain"):
         quantize_gain("p", np.array(gain), 8, [])
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("kind", ["mixed", "positive", "negative"])
+def test_the_largest_weight_just_fits(bits, kind):
+    rng = np.random.default_rng(bits)
+    weight = rng.normal(size=(7, 5)) * 10.0 ** rng.integers(-3, 4)
+    weight[0, 0] *= 50
+    if kind != "mixed":
+        weight = np.abs(weight) * (1 if kind == "positive" else -1)
+    found = unclipped(weight, bits)
+    half = weight_step(found.sign_mode, bits) / 2
+    assert np.abs(np.ldexp(weight, found.exponent) - found.mantissa).max() <= half
+    finer = round_weight(weight, found.exponent + 1, found.sign_mode, bits)
+    assert np.abs(np.ldexp(weight, found.exponent + 1) - finer).max() > half
