@@ -158,9 +158,22 @@ def row_sums(values: NDArray[Any], layout: Layout) -> NDArray[np.float64]:
         return np.asarray(np.bincount(rows, weights=values, minlength=n_out), np.float64)
     if isinstance(layout, ConvLayout):
         y, x = _inside(layout, values.shape)
-        sums = np.einsum("okl,yk,xl->oyx", values.sum(axis=1), y, x, optimize=True)
+        # Two plain sums: an optimised one may order its terms by the number of threads.
+        sums = np.einsum("oyl,xl->oyx", np.einsum("okl,yk->oyl", values.sum(axis=1), y), x)
         return np.asarray(sums.reshape(-1), dtype=np.float64)
     return np.asarray(values.sum(axis=1), dtype=np.float64)
+
+
+def per_weight(values: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:
+    """Return values per neuron [N] so that they broadcast over weights in ``layout``.
+
+    The neurons of a convolution's channel share theirs.
+    """
+    if isinstance(layout, SparseLayout):
+        return np.repeat(values, np.diff(layout.indptr))
+    if isinstance(layout, ConvLayout):
+        return values.reshape(layout.output_shape[0], -1)[:, :1, None, None]
+    return values[:, None]
 
 
 def _inside(

@@ -26,6 +26,7 @@ from neurodeploy.network import (
     SparseLayout,
     Synapse,
 )
+from neurodeploy.quantization.exact_products import gram, product
 from neurodeploy.quantization.incoming import Incoming, conv_layout
 from neurodeploy.simulate import run_float
 
@@ -90,7 +91,7 @@ class Moments:
         rows = grouped(error, len(self.groups))
         total = 0.0
         for part, moments in zip(rows, self.groups, strict=True):
-            seen = part * moments if moments.ndim == 1 else part @ moments
+            seen = part * moments if moments.ndim == 1 else product(part, moments)
             total += float((seen * part).sum())
         return total
 
@@ -190,7 +191,7 @@ def _added(total: list[Floats], more: list[Floats]) -> list[Floats]:
 def _products(rows: Floats) -> Floats:
     if rows.shape[1] > MOST_INPUTS:
         return np.asarray((rows**2).sum(axis=0))
-    return np.asarray(rows.T @ rows)
+    return gram(rows)
 
 
 def _kernel(synapse: Synapse) -> tuple[ConvLayout, tuple[int, int]] | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network import ConvLayout, SparseLayout
+from neurodeploy.quantization.exact_products import product
 from neurodeploy.quantization.incoming import Incoming
 from neurodeploy.quantization.input_moments import Moments, grouped, plain_moments
 from neurodeploy.quantization.rounding import (
@@ -157,7 +158,7 @@ def _settled(
     ``m - slope / C[j, j]``, rounded to the grid. A column moves only where this lowers the loss.
     """
     mantissa = mantissa.copy()
-    slope = (mantissa - wanted) @ moments
+    slope = product(mantissa - wanted, moments)
     own = np.diag(moments)
     for _ in range(_PASSES):
         moved = 0
