@@ -130,13 +130,14 @@ def _membrane(traces: Traces, population: str, values: NDArray[Any]) -> NDArray[
     entry = traces.meta.get("populations", {}).get(population)
     if entry is None:
         raise InputError(f"traces: meta gives no scale for {population!r}; record them again")
-    origin = np.asarray(entry.get("origin", 0.0), np.float64)
-    if origin.shape not in ((), values.shape[-1:]):
-        raise ShapeError(
-            f"traces: meta gives {origin.shape} origins for {values.shape[-1]} neurons of "
-            f"{population!r}; run again"
-        )
-    return np.asarray(values / float(entry["scale"]) + origin)
+    scale, origin = (np.asarray(entry.get(name, 0.0), np.float64) for name in ("scale", "origin"))
+    for name, given in (("scales", scale), ("origins", origin)):
+        if given.shape not in ((), values.shape[-1:]):
+            raise ShapeError(
+                f"traces: meta gives {given.shape} {name} for {values.shape[-1]} neurons of "
+                f"{population!r}; run again"
+            )
+    return np.asarray(values / scale + origin)
 
 
 def _first_difference(

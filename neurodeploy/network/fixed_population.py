@@ -70,9 +70,9 @@ class FixedPopulation:
     latency : int
         Hardware steps between the input's step and the layer's own logical step: the layer does
         its logical step t in hardware step t + latency.
-    scale : float, origin : float64 [N]
-        Units of v per membrane unit of the float network, and the membrane at which v is 0:
-        ``membrane = v / scale + origin``.
+    scale : float or float64 [N], origin : float64 [N]
+        Units of v per membrane unit of the float network, one number where all neurons share it,
+        and the membrane at which v is 0: ``membrane = v / scale + origin``.
     gain : int32 [T] or None, gain_shift : int
         ``dlif`` only: mantissas 1..255, shift 0..7.
     reset : {"zero", "subtract"}, refractory_steps : int
@@ -95,7 +95,7 @@ class FixedPopulation:
     u_init: IntArray
     v_init: IntArray
     latency: int
-    scale: float
+    scale: FloatArray | float
     gain: IntArray | None = None
     gain_shift: int = 0
     origin: FloatArray | float = 0.0
@@ -115,6 +115,7 @@ class FixedPopulation:
             array = int_array(f"{where}: {name}", getattr(self, name), size)
             object.__setattr__(self, name, array)
         object.__setattr__(self, "origin", float_array(f"{where}: origin", self.origin, size))
+        object.__setattr__(self, "scale", _one_or_all(where, self.scale, size))
         shape = tuple(whole(f"{where}: shape", n) for n in self.shape or size)
         if int(np.prod(shape)) != size[0] or min(shape) < 1:
             raise ShapeError(f"{where}: shape {shape} does not hold {size[0]} neurons, 1 at least")
@@ -153,6 +154,19 @@ class FixedPopulation:
         return int(self.decay_v.size)
 
     @property
+    def scales(self) -> FloatArray:
+        """Units of v per membrane unit of every neuron, float64 [N]."""
+        return np.broadcast_to(np.asarray(self.scale, np.float64), (self.size,))
+
+    @property
+    def common_scale(self) -> float:
+        """Units of v per membrane unit of them all; the largest where each has its own.
+
+        The neurons of a read-out by its membrane always share one.
+        """
+        return float(np.max(self.scale))
+
+    @property
     def is_extended(self) -> bool:
         """Whether stock Lava has no such neuron: subtractive reset or refractory steps."""
         return self.reset != "zero" or self.refractory_steps > 0
@@ -176,3 +190,11 @@ class FixedPopulation:
         """Whether u and v are set to 0 at the start of a hardware step (from 1)."""
         interval = self.reset_interval
         return interval > 0 and hardware_step % interval == self.reset_offset % interval
+
+
+def _one_or_all(where: str, value: FloatArray | float, size: tuple[int, ...]) -> FloatArray | float:
+    """Return a scale as one number, or as an array where neurons differ."""
+    scale = float_array(f"{where}: scale", value, size)
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise RangeError(f"{where}: a scale is {scale.min()}..{scale.max()}; it must be positive")
+    return float(scale[0]) if (scale == scale[0]).all() else scale

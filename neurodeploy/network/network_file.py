@@ -51,6 +51,8 @@ _SYNAPSE_VALUES = (
     "weight_bits",
     "message_bits",
 )
+_FLOATS = ("/origin", "/scale")
+_FLOATS = ("/origin", "/scale")
 _CONV_TUPLES = ("stride", "padding", "dilation", "input_shape", "output_shape")
 
 _WANTED = "a NET.h5 of neurodeploy"
@@ -144,6 +146,8 @@ def _arrays(net: FixedPointNetwork) -> dict[str, NDArray[Any]]:
             arrays[f"populations/{index}/{field}"] = getattr(population, field)
         if population.gain is not None:
             arrays[f"populations/{index}/gain"] = population.gain
+        if not isinstance(population.scale, float):
+            arrays[f"populations/{index}/scale"] = population.scale
     for index, synapse in enumerate(net.synapses):
         where = f"synapses/{index}"
         arrays[f"{where}/weight"] = synapse.weight
@@ -157,6 +161,10 @@ def _arrays(net: FixedPointNetwork) -> dict[str, NDArray[Any]]:
 
 def _population_header(p: FixedPopulation) -> dict[str, Any]:
     entry = {name: getattr(p, name) for name in _POPULATION_VALUES}
+    # One per neuron is an array of its own.
+    entry["scale"] = p.scale if isinstance(p.scale, float) else None
+    # One per neuron is an array of its own.
+    entry["scale"] = p.scale if isinstance(p.scale, float) else None
     return {**entry, "nir_nodes": list(p.nir_nodes), "shape": list(p.shape)}
 
 
@@ -174,7 +182,7 @@ def _synapse_header(s: FixedSynapse) -> dict[str, Any]:
 
 def _network(arrays: dict[str, NDArray[Any]]) -> FixedPointNetwork:
     for name, array in arrays.items():
-        kinds = "f" if name.endswith("/origin") else "iu"
+        kinds = "f" if name.endswith(_FLOATS) else "iu"
         stored_text = name in _TEXTS
         if array.dtype.kind not in kinds or (stored_text and array.dtype != np.uint8):
             needed = "bytes" if stored_text else "float64" if kinds == "f" else "int32"
@@ -186,6 +194,10 @@ def _network(arrays: dict[str, NDArray[Any]]) -> FixedPointNetwork:
             name: arrays[f"populations/{index}/{name}"] for name in _POPULATION_ARRAYS
         }
         gain = arrays.get(f"populations/{index}/gain")
+        if entry["scale"] is None:
+            entry["scale"] = arrays[f"populations/{index}/scale"]
+        if entry["scale"] is None:
+            entry["scale"] = arrays[f"populations/{index}/scale"]
         entry["nir_nodes"], entry["shape"] = tuple(entry["nir_nodes"]), tuple(entry["shape"])
         populations.append(FixedPopulation(**entry, **fields, gain=gain))
     encoder = {key: value for key, value in header["encoder"].items() if key != "kind"}

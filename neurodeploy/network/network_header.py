@@ -59,7 +59,7 @@ _POPULATION: Mapping[str, Check] = {
     "kind": _one_of(get_args(FixedKind)),
     "bias_exp": _whole(-31, 31),
     "latency": _whole(0, 2**20),
-    "scale": lambda v: _number(v) and v > 0,
+    "scale": lambda v: v is None or (_number(v) and v > 0),
     "gain_shift": _whole(0, 31),
     "reset": _one_of(get_args(FixedReset)),
     "refractory_steps": _whole(0, 2**20),

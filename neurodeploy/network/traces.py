@@ -140,7 +140,7 @@ def _check_meta(path: Path, meta: Mapping[str, Any]) -> None:
     if not isinstance(readout, dict) or readout.get("kind") not in get_args(ReadoutKind):
         raise FileFormatError(f"{path}: meta names no known read-out: {readout!r}")
     entries = populations.values() if isinstance(populations, dict) else [None]
-    if not all(isinstance(e, dict) and isinstance(e.get("scale"), (int, float)) for e in entries):
+    if not all(isinstance(e, dict) and _is_scale(e.get("scale")) for e in entries):
         raise FileFormatError(f"{path}: meta does not describe the populations' scales")
 
 

@@ -59,7 +59,7 @@ class Fidelity:
         key = f"{population}/v"
         entry = self.fixed_traces.meta["populations"][population]
         origin = np.asarray(entry.get("origin", 0.0))
-        fixed = self.fixed_traces.records[key] / entry["scale"] + origin
+        fixed = self.fixed_traces.records[key] / np.asarray(entry["scale"]) + origin
         return float(abs(self.float_traces.records[key] - fixed).mean())
 
     def _place(self, difference: FirstDifference | None) -> dict[str, Any] | None:

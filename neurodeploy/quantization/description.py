@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.network import ALWAYS_ON, FixedPointNetwork, FixedPopulation, Network, Synapse
+from neurodeploy.network.arrays import FloatArray
+from neurodeploy.network.arrays import FloatArray
 from neurodeploy.quantization.gain_remapping import as_mapped
-from neurodeploy.quantization.incoming import incoming_of
+from neurodeploy.quantization.incoming import incoming_of, per_weight, per_weight
 
 
 def describe_synapses(network: Network, net: FixedPointNetwork) -> list[dict[str, Any]]:
@@ -40,7 +42,7 @@ def describe_synapses(network: Network, net: FixedPointNetwork) -> list[dict[str
                 network, target, _original(network, synapse.name),
                 written_out=synapse.kind == "sparse",
             )  # fmt: skip
-            scale = net.population(synapse.target).scale
+            scale = per_weight(net.population(synapse.target).scales, original.layout)
             stored = np.ldexp(synapse.weight.astype(np.float64), synapse.weight_exp + 6) / scale
             error = stored - original.values
             largest = float(np.abs(original.values).max(initial=0.0)) or 1.0
@@ -53,7 +55,8 @@ def describe_synapses(network: Network, net: FixedPointNetwork) -> list[dict[str
 def describe_populations(net: FixedPointNetwork) -> list[dict[str, Any]]:
     """Return per population its kind, latency, scale and registers (lowest and highest value).
 
-    ``origin`` is one number where all neurons share it. ``decay_u`` is None without a current.
+    ``scale`` and ``origin`` are one number where all neurons share it. ``decay_u`` is None without
+    a current.
     """
     return [
         {
@@ -62,8 +65,8 @@ def describe_populations(net: FixedPointNetwork) -> list[dict[str, Any]]:
             "size": p.size,
             "shape": list(p.shape),
             "latency": p.latency,
-            "scale": p.scale,
-            "origin": _one_or_range(p),
+            "scale": _one_or_range(p.scale),
+            "origin": _one_or_range(p.origin),
             "v_threshold": [int(p.v_threshold.min()), int(p.v_threshold.max())],
             "decay_u": _current(p),
             "decay_v": [int(p.decay_v.min()), int(p.decay_v.max())],
@@ -77,8 +80,8 @@ def describe_populations(net: FixedPointNetwork) -> list[dict[str, Any]]:
     ]
 
 
-def _one_or_range(p: FixedPopulation) -> float | list[float]:
-    lowest, highest = float(np.min(p.origin)), float(np.max(p.origin))
+def _one_or_range(values: FloatArray | float) -> float | list[float]:
+    lowest, highest = float(np.min(values)), float(np.max(values))
     return lowest if lowest == highest else [lowest, highest]
 
 

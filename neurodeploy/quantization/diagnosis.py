@@ -109,8 +109,8 @@ def _layer(
     rates = (layer.margin > 0).mean(axis=(0, 1))
     away = np.abs(layer.margin) / distance
     shares = np.histogram(away, bins=(0.0, *MARGIN_BINS, np.inf))[0] / away.size
-    reached = np.abs(layer.margin + p.v_threshold - reset_origin(p)).max(initial=0.0)
-    largest = max(float(reached) * net.population(p.name).scale, 1.0)
+    reached = np.abs(layer.margin + p.v_threshold - reset_origin(p))
+    largest = float((reached * net.population(p.name).scale).max(initial=1.0))
     return LayerDiagnosis(
         name=p.name,
         neurons=p.size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from neurodeploy.errors import InputError
@@ -55,17 +56,17 @@ def rounded_synapse(
         weight = sparse.csr_array(values)
     else:
         weight = sparse.csr_array((values, layout.indices, layout.indptr), shape=shape)  # type: ignore[union-attr]
-    unit = np.ldexp(1.0, fixed.weight_exp + ALIGN_BITS) / net.population(population.name).scale
+    unit = np.ldexp(1.0, fixed.weight_exp + ALIGN_BITS) / net.population(population.name).scales
     return RoundedSynapse(
         synapse.source, synapse.delay_steps, weight, stored_matrix(fixed, unit), _floors(fixed)
     )
 
 
-def stored_matrix(fixed: FixedSynapse, unit: float) -> sparse.csr_array:
-    """Return the mantissas times ``unit`` as a matrix [out, in]."""
+def stored_matrix(fixed: FixedSynapse, unit: NDArray[np.float64]) -> sparse.csr_array:
+    """Return the mantissas times the ``unit`` of their target [out] as a matrix [out, in]."""
     ends = fixed.connections()
     shape = (fixed.size_out, fixed.size_in)
-    values = ends.weight.astype(np.float64) * unit
+    values = ends.weight.astype(np.float64) * unit[ends.target]
     return sparse.csr_array((values, (ends.target, ends.source)), shape=shape)
 
 

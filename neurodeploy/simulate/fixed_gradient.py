@@ -132,7 +132,7 @@ class FixedGradient:
                 f"sequence [T, B, {n}], with at least one sample and one step"
             )
         steps = codes.shape[0] if codes.ndim == 3 else self._steps
-        scale = self._net.population(self._net.readout.population).scale
+        scale = self._net.population(self._net.readout.population).common_scale
         readout = ReadoutGradient(self._net.readout, steps, scale)
         raw: Tensor = _RawScores.apply(  # type: ignore[no-untyped-call]
             codes, self._engine, readout, Surrogate(used, self._shape, self._adaptive), self._dtype

@@ -23,17 +23,17 @@ def run_meta(
 
     A float network has no latency and its states are in membrane units, so its latency is 0 and
     its scale 1. ``shape`` is that of a population's values in the NIR graph. ``origin``, of
-    fixed-point populations, is the membrane at which v is 0: one number where all neurons have
-    the same, else a list.
+    fixed-point populations, is the membrane at which v is 0. Scale and origin are one number where
+    all neurons have the same, else a list.
     """
     populations = {
         p.name: {
             "nir_nodes": list(p.nir_nodes),
             "kind": p.kind,
             "latency": getattr(p, "latency", 0),
-            "scale": getattr(p, "scale", 1.0),
+            "scale": _one_or_all(p.scale) if isinstance(p, FixedPopulation) else 1.0,
             "shape": list(p.shape),
-            **({"origin": _origin(p)} if isinstance(p, FixedPopulation) else {}),
+            **({"origin": _one_or_all(p.origin)} if isinstance(p, FixedPopulation) else {}),
         }
         for p in net.populations
     }
@@ -49,8 +49,8 @@ def run_meta(
     }
 
 
-def _origin(p: FixedPopulation) -> float | list[float]:
-    values: list[float] = np.asarray(p.origin, np.float64).tolist()
+def _one_or_all(numbers: NDArray[np.float64] | float) -> float | list[float]:
+    values: list[float] = np.atleast_1d(np.asarray(numbers, np.float64)).tolist()
     return values[0] if len(set(values)) == 1 else values
 
 

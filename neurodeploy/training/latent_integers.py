@@ -141,7 +141,7 @@ class LatentIntegers:
 
 def _bias_unit(p: FixedPopulation) -> float:
     """Return what a bias moves by in one step of size 1, in mantissas, at least one."""
-    size = float(p.v_threshold.max()) * 2.0**ALIGN_BITS if p.kind != "readout" else p.scale
+    size = float(p.v_threshold.max()) * 2.0**ALIGN_BITS if p.kind != "readout" else p.common_scale
     if p.kind == "dlif":
         size /= 2.0**ALIGN_BITS
     return max(size / 2.0**p.bias_exp / _BIAS_STEPS, 1.0)

@@ -28,7 +28,7 @@ from neurodeploy.network import (
     Network,
     SparseLayout,
 )
-from neurodeploy.quantization.incoming import incoming_of
+from neurodeploy.quantization.incoming import incoming_of, per_weight, per_weight
 from neurodeploy.simulate import WeightGradient, run_float
 from neurodeploy.simulate.gradient_readout import ReadoutGradient
 from neurodeploy.simulate.weight_gradient import ParameterGradients
@@ -287,6 +287,7 @@ def _wanted(network: Network, net: FixedPointNetwork) -> Mapping[str, NDArray[np
                 continue
             own = fixed[s.name]
             incoming = incoming_of(network, p, s, written_out=isinstance(own.layout, SparseLayout))
-            unit = net.population(p.name).scale / np.ldexp(1.0, own.weight_exp + ALIGN_BITS)
+            scale = per_weight(net.population(p.name).scales, incoming.layout)
+            unit = scale / np.ldexp(1.0, own.weight_exp + ALIGN_BITS)
             found[s.name] = incoming.values * unit
     return found

@@ -214,7 +214,7 @@ def violations(network, net, codes):
                 wrong["membrane"] += not low <= true <= high
                 wrong["spikes"] += not step.spikes.sure[b, i] <= fired <= step.spikes.possible[b, i]
                 if clean[b]:
-                    scale, origin = Fraction(p.fixed.scale), Fraction(p.fixed.origin[i])
+                    scale, origin = Fraction(p.fixed.scales[i]), Fraction(p.fixed.origin[i])
                     apart = abs((true - origin) * scale - int(v[b, i]))
                     wrong["difference"] += apart > Fraction(bound.before_reset[b, i])
                     spikes = bound.spikes

@@ -150,10 +150,10 @@ def _gain(
 
 def _scaled(net: FixedPointNetwork, p: FixedPopulation, s: FixedSynapse) -> sparse.csr_array:
     """Return stored weights [out, in] in membrane units per spike or input unit."""
-    unit = 2.0 ** (s.weight_exp + ALIGN_BITS) / p.scale
+    unit = 2.0 ** (s.weight_exp + ALIGN_BITS) / p.scales
     if s.source == INPUT:
-        unit /= net.encoder.step
-    return fixed_matrix(s) * unit
+        unit = unit / net.encoder.step
+    return sparse.csr_array(sparse.diags_array(unit) @ fixed_matrix(s))
 
 
 def _decays(p: FixedPopulation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

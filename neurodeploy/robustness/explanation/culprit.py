@@ -136,7 +136,7 @@ def _trace(
     origin = float(reset_origin(runs.network.population(name))[neuron])
     return NeuronTrace(
         membrane_float=runs.float_run.records[key][:, 0, neuron] - origin,
-        membrane_fixed=own.records[key][:, 0, neuron] / runs.net.population(name).scale,
+        membrane_fixed=own.records[key][:, 0, neuron] / runs.net.population(name).scales[neuron],
         spikes_float=_fired(runs.float_run, name, neuron, runs.steps),
         spikes_fixed=_fired(own, name, neuron, runs.steps),
         threshold=distance if np.isfinite(distance) else None,

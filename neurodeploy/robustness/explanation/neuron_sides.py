@@ -134,7 +134,8 @@ def float_side(network: Network, net: FixedPointNetwork, name: str, neuron: int)
 def fixed_side(net: FixedPointNetwork, name: str, neuron: int) -> NeuronSide:
     """Return the same neuron with the integers' parameters, still in real arithmetic."""
     p = net.population(name)
-    unit = 2.0**ALIGN_BITS / p.scale
+    scale = float(p.scales[neuron])
+    unit = 2.0**ALIGN_BITS / scale
     lines, always_on = [], 0.0
     for synapse in net.synapses_into(name):
         row = _row(net, synapse, neuron, unit)
@@ -147,12 +148,12 @@ def fixed_side(net: FixedPointNetwork, name: str, neuron: int) -> NeuronSide:
     return NeuronSide(
         lines=tuple(lines),
         into_sum=always_on + (float(p.bias[neuron]) * unit if is_dlif else 0.0),
-        into_v=0.0 if is_dlif else float(p.bias_shifted[neuron]) / p.scale,
+        into_v=0.0 if is_dlif else float(p.bias_shifted[neuron]) / scale,
         keep_u=0.0 if is_dlif else (4095 - float(p.decay_u[neuron])) / 4096,
         keep_v=(4096 - float(p.decay_v[neuron])) / 4096,
         gain=gain,
         distance=np.inf if p.kind == "readout" else float(p.v_threshold[neuron]) * unit,
-        start=float(p.v_init[neuron]) / p.scale,
+        start=float(p.v_init[neuron]) / scale,
         subtracts=p.reset == "subtract",
     )
 

@@ -18,7 +18,7 @@ def score_unit(runs: HybridRuns) -> float:
     start, stop = readout.window or (0, runs.steps)
     # Integers give the sum over the steps where the float network gives the mean.
     steps = stop - start if readout.kind == "mean_v" else 1
-    return runs.net.population(readout.population).scale * steps
+    return runs.net.population(readout.population).common_scale * steps
 
 
 def in_float_units(runs: HybridRuns, run: Traces) -> NDArray[np.float64]:
