@@ -1,8 +1,4 @@
-"""Random numbers that belong to a sample: the same alone, in any batch, in any order.
-
-Philox4x32-10, a counter-based generator (Salmon et al., SC 2011), on whole arrays: the counter is
-(block, stream, key of the sample), so nothing depends on what was drawn before.
-"""
+"""Random numbers that belong to a sample: the same alone, in any batch, in any order."""
 
 from __future__ import annotations
 
@@ -12,10 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (0x9E3779B9, 0xBB67AE85)
-_LOW = np.uint64(0xFFFFFFFF)
-_SHIFT = np.uint64(32)
+from neurodeploy.counter_random import uniforms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,48 +32,9 @@ class SampleRandom:
 
         ``stream`` (0 .. 2**32 - 1) and ``part`` (0 .. 255) tell draws of one sample apart.
         """
-        blocks = (count + 1) // 2
-        keys = self.keys.astype(np.uint64)[:, None]
-        index = np.arange(blocks, dtype=np.uint64)[None, :] + np.uint64(part << 24)
-        shape = (keys.shape[0], blocks)
-        words = philox(
-            (
-                np.broadcast_to(index, shape),
-                np.full(shape, np.uint64(stream)),
-                np.broadcast_to(keys & _LOW, shape),
-                np.broadcast_to(keys >> _SHIFT, shape),
-            ),
-            (self.seed & 0xFFFFFFFF, (self.seed >> 32) & 0xFFFFFFFF),
-        )
-        pairs = [_unit(words[0], words[1]), _unit(words[2], words[3])]
-        return np.stack(pairs, axis=-1).reshape(keys.shape[0], 2 * blocks)[:, :count]
+        return uniforms(self.seed, self.keys, count, stream, part=part)
 
     def normal(self, count: int, stream: int, *, part: int = 0) -> NDArray[np.float64]:
         """Return standard normal numbers [B, count], by inversion of ``uniform``."""
         # Half a step up, so that neither end of the interval is reached.
         return np.asarray(ndtri(self.uniform(count, stream, part=part) + 2.0**-54))
-
-
-def philox(
-    counter: tuple[NDArray[np.uint64], ...], key: tuple[int, int]
-) -> tuple[NDArray[np.uint64], ...]:
-    """Return four words of 32 random bits for four counter words of 32 bits, as uint64 arrays."""
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
-    for _ in range(10):
-        # Products of 32-bit words fit 64 bits.
-        a, b = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c1, c2, c3 = (
-            (b >> _SHIFT) ^ c1 ^ np.uint64(k0),
-            b & _LOW,
-            (a >> _SHIFT) ^ c3 ^ np.uint64(k1),
-            a & _LOW,
-        )
-        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
-    return c0, c1, c2, c3
-
-
-def _unit(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Return 53 of 64 random bits as a number in [0, 1)."""
-    bits = (high << np.uint64(21)) | (low >> np.uint64(11))
-    return np.asarray(bits * 2.0**-53)

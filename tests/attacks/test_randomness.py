@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from neurodeploy.attacks import SampleRandom
-from neurodeploy.attacks.randomness import philox
+from neurodeploy.counter_random import philox
 
 
 def reference(counter, key):
