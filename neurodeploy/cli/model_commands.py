@@ -144,6 +144,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     from neurodeploy.pipeline.diagnosing import diagnosis
     from neurodeploy.pipeline.model import load_model, quantized
     from neurodeploy.quantization import describe_populations, describe_synapses
+    from neurodeploy.quantization.description import scale_text
     from neurodeploy.quantization.diagnosis import worst_findings
 
     console = Console(arguments.json)
@@ -198,7 +199,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     console.table(
         ("population", "kind", "neurons", "latency", "units of v", "threshold"),
         (
-            (p["name"], p["kind"], p["size"], p["latency"], f"{p['scale']:g}", p["v_threshold"][0])
+            (p["name"], p["kind"], p["size"], p["latency"], scale_text(p), p["v_threshold"][0])
             for p in populations
         ),
     )

@@ -197,4 +197,4 @@ def _one_or_all(where: str, value: FloatArray | float, size: tuple[int, ...]) ->
     scale = float_array(f"{where}: scale", value, size)
     if not (np.isfinite(scale) & (scale > 0)).all():
         raise RangeError(f"{where}: a scale is {scale.min()}..{scale.max()}; it must be positive")
-    return float(scale[0]) if (scale == scale[0]).all() else scale
+    return scale if (scale != scale[:1]).any() else float(scale[0]) if scale.size else 1.0

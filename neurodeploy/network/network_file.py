@@ -52,7 +52,6 @@ _SYNAPSE_VALUES = (
     "message_bits",
 )
 _FLOATS = ("/origin", "/scale")
-_FLOATS = ("/origin", "/scale")
 _CONV_TUPLES = ("stride", "padding", "dilation", "input_shape", "output_shape")
 
 _WANTED = "a NET.h5 of neurodeploy"
@@ -163,8 +162,6 @@ def _population_header(p: FixedPopulation) -> dict[str, Any]:
     entry = {name: getattr(p, name) for name in _POPULATION_VALUES}
     # One per neuron is an array of its own.
     entry["scale"] = p.scale if isinstance(p.scale, float) else None
-    # One per neuron is an array of its own.
-    entry["scale"] = p.scale if isinstance(p.scale, float) else None
     return {**entry, "nir_nodes": list(p.nir_nodes), "shape": list(p.shape)}
 
 
@@ -194,8 +191,6 @@ def _network(arrays: dict[str, NDArray[Any]]) -> FixedPointNetwork:
             name: arrays[f"populations/{index}/{name}"] for name in _POPULATION_ARRAYS
         }
         gain = arrays.get(f"populations/{index}/gain")
-        if entry["scale"] is None:
-            entry["scale"] = arrays[f"populations/{index}/scale"]
         if entry["scale"] is None:
             entry["scale"] = arrays[f"populations/{index}/scale"]
         entry["nir_nodes"], entry["shape"] = tuple(entry["nir_nodes"]), tuple(entry["shape"])

@@ -144,6 +144,12 @@ def _check_meta(path: Path, meta: Mapping[str, Any]) -> None:
         raise FileFormatError(f"{path}: meta does not describe the populations' scales")
 
 
+def _is_scale(value: Any) -> bool:
+    """Whether it is a positive number, or one per neuron."""
+    values = value if isinstance(value, list) and value else [value]
+    return all(isinstance(v, (int, float)) and v > 0 for v in values)
+
+
 def read_out(output: NDArray[Any], kind: str, window: Sequence[int] | None = None) -> NDArray[Any]:
     """Reduce an output [T, B, classes] to scores [B, classes].
 

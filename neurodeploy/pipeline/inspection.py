@@ -17,6 +17,7 @@ from neurodeploy.pipeline.coverage import by_status, coverage_of
 from neurodeploy.pipeline.fixed_file import holds_integers, read_integers
 from neurodeploy.pipeline.node_table import dead_text, node_rows, range_text
 from neurodeploy.quantization import describe_populations
+from neurodeploy.quantization.description import scale_text
 
 Table = tuple[str, Sequence[str], list[tuple[Any, ...]]]
 
@@ -213,7 +214,7 @@ def _inspect_network(path: Path, lava_quirks: bool) -> Inspection:
                     p["kind"],
                     p["size"],
                     p["latency"],
-                    f"{p['scale']:g}",
+                    scale_text(p),
                     p["v_threshold"][0],
                     p["gain"] or "-",
                 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from neurodeploy.network import ALWAYS_ON, FixedPointNetwork, FixedPopulation, Network, Synapse
 from neurodeploy.network.arrays import FloatArray
-from neurodeploy.network.arrays import FloatArray
 from neurodeploy.quantization.gain_remapping import as_mapped
-from neurodeploy.quantization.incoming import incoming_of, per_weight, per_weight
+from neurodeploy.quantization.incoming import incoming_of, per_weight
 
 
 def describe_synapses(network: Network, net: FixedPointNetwork) -> list[dict[str, Any]]:
@@ -78,6 +78,12 @@ def describe_populations(net: FixedPointNetwork) -> list[dict[str, Any]]:
         }
         for p in net.populations
     ]
+
+
+def scale_text(row: Mapping[str, Any]) -> str:
+    """Return the scale of a population's row in a few characters."""
+    scale = row["scale"]
+    return f"{scale[0]:.4g}..{scale[1]:.4g}" if isinstance(scale, list) else f"{scale:g}"
 
 
 def _one_or_range(values: FloatArray | float) -> float | list[float]:

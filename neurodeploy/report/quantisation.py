@@ -27,7 +27,7 @@ POPULATIONS = (
     Column("kind", "kind"),
     Column("size", "neurons", count),
     Column("latency", "latency (steps)"),
-    Column("scale", "integer units per membrane unit"),
+    Column("scale", "integer units per membrane unit", ranges=True),
     Column("v_threshold", "threshold mantissa", count, ranges=True),
     Column("decay_u", "decay u (of 4096)", count, ranges=True),
     Column("decay_v", "decay v (of 4096)", count, ranges=True),

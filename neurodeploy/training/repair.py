@@ -28,7 +28,7 @@ from neurodeploy.network import (
     Network,
     SparseLayout,
 )
-from neurodeploy.quantization.incoming import incoming_of, per_weight, per_weight
+from neurodeploy.quantization.incoming import incoming_of, per_weight
 from neurodeploy.simulate import WeightGradient, run_float
 from neurodeploy.simulate.gradient_readout import ReadoutGradient
 from neurodeploy.simulate.weight_gradient import ParameterGradients
