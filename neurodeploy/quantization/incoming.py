@@ -176,18 +176,6 @@ def per_weight(values: NDArray[np.float64], layout: Layout) -> NDArray[np.float6
     return values[:, None]
 
 
-def per_weight(values: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:
-    """Return values per neuron [N] so that they broadcast over weights in ``layout``.
-
-    The neurons of a convolution's channel share theirs.
-    """
-    if isinstance(layout, SparseLayout):
-        return np.repeat(values, np.diff(layout.indptr))
-    if isinstance(layout, ConvLayout):
-        return values.reshape(layout.output_shape[0], -1)[:, :1, None, None]
-    return values[:, None]
-
-
 def _inside(
     layout: ConvLayout, kernel: tuple[int, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
