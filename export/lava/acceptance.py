@@ -25,7 +25,7 @@ from neurodeploy.network.fixed import (
     FixedSynapse,
     SignMode,
 )
-from neurodeploy.network.legality import check_legality
+from neurodeploy.network.legality import check_drive, check_legality
 from neurodeploy.network.start_state import start_v
 
 #: Lava refuses longer delays in the first step; a chip holds one less.
@@ -61,6 +61,8 @@ def check_faithful(net: FixedPointNetwork, *, lava_quirks: bool = False) -> tupl
     found: list[Finding] = []
     for population in net.populations:
         found += _check_population(population)
+        if population.is_graded:
+            found += check_drive(net, population)
     for synapse in net.synapses:
         found += _check_synapse(net, synapse)
     if not lava_quirks:

@@ -14,6 +14,7 @@ from lava.proc.io.source import RingBuffer
 
 from neurodeploy.export.lava_processes.layer_recorder import LayerRecorder
 from neurodeploy.export.lava_worker.connected_parts import connected_parts
+from neurodeploy.export.lava_worker.graded_neurons import make_graded_neurons
 from neurodeploy.export.lava_worker.neurons import StartValues, make_neurons
 from neurodeploy.export.lava_worker.synapses import connect
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
@@ -60,7 +61,7 @@ class LavaNetwork:
         self.steps_per_sample = steps + net.max_latency
         self.pace = self.steps_per_sample if self.samples == 1 else sample_pace(net, steps)
         self._start: list[tuple[Any, Array]] = []
-        self._neurons = {p.name: self._keep(make_neurons(p)) for p in net.populations}
+        self._neurons = {p.name: self._keep(self._make(p)) for p in net.populations}
         self._sources: dict[tuple[str, int], Any] = {}
         for synapse in net.synapses:
             source = self._source(synapse, net, codes, steps)
@@ -81,6 +82,11 @@ class LavaNetwork:
         process, start = made
         self._start += start
         return process
+
+    def _make(self, population: FixedPopulation) -> tuple[Any, StartValues]:
+        if population.is_graded:
+            return make_graded_neurons(population, self.samples, self.pace)
+        return make_neurons(population)
 
     def _source(
         self, synapse: FixedSynapse, net: FixedPointNetwork, codes: Array, steps: int
@@ -140,7 +146,7 @@ class LavaNetwork:
 
     @property
     def _entry(self) -> Any:
-        return next(iter(self._neurons.values()))
+        return next(iter(self._neurons.values())).s_out.process
 
     def build(self) -> None:
         """Compile and start Lava's operating-system processes."""

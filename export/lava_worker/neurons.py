@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,11 +33,18 @@ def make_neurons(population: FixedPopulation) -> Neurons:
         return _dlif(population)
     if population.is_extended:
         return _extended(population)
-    return _stock(population)
+    return make_stock_neurons(population)
 
 
-def _stock(population: FixedPopulation) -> Neurons:
+def make_stock_neurons(population: FixedPopulation) -> Neurons:
+    """Return a LIF or LIFReset; of a dlif the membrane alone, without gain, bias and current."""
     v = start_v(population)
+    if population.kind == "dlif":
+        forgets, nothing = np.full(population.size, 4095), np.zeros(population.size, np.int32)
+        population = replace(
+            population, kind="lif", gain=None, gain_shift=0, gain_form="microcode",
+            decay_u=forgets, u_init=nothing, bias=nothing,
+        )  # fmt: skip
     parameters = {
         "shape": (population.size,),
         "u": population.u_init,

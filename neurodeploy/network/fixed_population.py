@@ -8,10 +8,18 @@ from typing import Literal, get_args
 import numpy as np
 
 from neurodeploy.errors import RangeError, ShapeError
-from neurodeploy.network.arrays import FloatArray, IntArray, float_array, int_array, whole
+from neurodeploy.network.arrays import (
+    FloatArray,
+    IntArray,
+    float_array,
+    frozen,
+    int_array,
+    whole,
+)
 
 FixedKind = Literal["lif", "dlif", "readout"]
 FixedReset = Literal["zero", "subtract"]
+GainForm = Literal["microcode", "graded"]
 
 _PER_NEURON = ("decay_u", "decay_v", "bias", "v_threshold", "u_init", "v_init")
 _NOT_NEGATIVE = ("latency", "gain_shift", "refractory_steps", "reset_interval", "reset_offset")
@@ -44,11 +52,19 @@ class FixedPopulation:
     They do nothing at all, periodic resets included, in the ``latency`` steps before their own
     first; a stock LIF steps from hardware step 1.
 
-    ``dlif`` (our own process; no u)::
+    ``dlif`` (no u)::
 
         x = ((a + bias) * gain[t]) >> gain_shift          (one floor, int64)
         v = clip(D(v, 4096 - decay_v) + (x << 6), -V_MAX, V_MAX)
         s, reset as above; after its last entry the last gain holds; t counts the layer's own steps
+
+    It has two forms on hardware that compute the same integers, ``gain_form``:
+
+    * ``microcode``: one process of our own.
+    * ``graded``: stock Lava processes. A ProdNeuron takes ``a`` and the bias from synapses, gain[t]
+      from a line of graded messages, and sends x as one to a LIF without current. That is one
+      synapse more: a sum is felt one hardware step later (``drive_steps``), and the population's
+      latency is 2 at least. It needs |x| < 2**17 (``neurodeploy.network.graded_gain``).
 
     Parameters
     ----------
@@ -75,6 +91,8 @@ class FixedPopulation:
         and the membrane at which v is 0: ``membrane = v / scale + origin``.
     gain : int32 [T] or None, gain_shift : int
         ``dlif`` only: mantissas 1..255, shift 0..7.
+    gain_form : {"microcode", "graded"}
+        ``dlif`` only.
     reset : {"zero", "subtract"}, refractory_steps : int
         ``lif`` only.
     reset_interval, reset_offset : int
@@ -104,6 +122,7 @@ class FixedPopulation:
     reset_interval: int = 0
     reset_offset: int = 0
     shape: tuple[int, ...] = ()
+    gain_form: GainForm = "microcode"
 
     def __post_init__(self) -> None:
         """Make every parameter a read-only array of one length and check what belongs together."""
@@ -131,6 +150,13 @@ class FixedPopulation:
     def _check_gain(self, where: str) -> None:
         if (self.kind == "dlif") != (self.gain is not None):
             raise RangeError(f"{where}: a gain belongs to dlif and to dlif alone")
+        if self.gain_form not in get_args(GainForm) or (self.is_graded and self.kind != "dlif"):
+            raise RangeError(f"{where}: no {self.kind} has a gain in the form {self.gain_form!r}")
+        if self.is_graded and self.latency < 2:
+            raise RangeError(
+                f"{where}: latency {self.latency}; a gain on graded messages takes two synapses, "
+                "so it is 2 at least"
+            )
         if self.gain is not None:
             gain = np.atleast_1d(np.asarray(self.gain))
             if gain.size == 0:
@@ -172,9 +198,24 @@ class FixedPopulation:
         return self.reset != "zero" or self.refractory_steps > 0
 
     @property
+    def is_graded(self) -> bool:
+        """Whether its gain travels on graded messages."""
+        return self.gain_form == "graded"
+
+    @property
+    def drive_steps(self) -> int:
+        """Hardware steps from where the synapses' sum arrives to the membrane."""
+        return 1 if self.is_graded else 0
+
+    @property
     def waits(self) -> bool:
         """Whether it does nothing before its own first step; a stock LIF steps from the start."""
-        return self.kind == "dlif" or self.is_extended
+        return (self.kind == "dlif" and not self.is_graded) or self.is_extended
+
+    @property
+    def resting_bias(self) -> IntArray:
+        """What enters v in the steps before its own first, int32 [N]: a dlif's bias does not."""
+        return frozen(np.zeros(self.size, np.int32)) if self.kind == "dlif" else self.bias_shifted
 
     @property
     def bias_shifted(self) -> IntArray:

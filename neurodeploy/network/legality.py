@@ -22,12 +22,19 @@ from neurodeploy.network.fixed import (
     FixedPopulation,
     FixedSynapse,
 )
+from neurodeploy.network.graded_gain import (
+    BIAS_MAX,
+    DRIVE_LIMIT,
+    MESSAGE_BITS,
+    largest_drive,
+)
 from neurodeploy.register_limits import CHIP_LIMITS, RegisterLimits
 
 #: Widest code that an input sends: what a port declares (lava-nc 0.10.0).
 _CODE_BITS = 24
 _RESCALE = "rescale the layer so that its weights, biases and threshold are of one size"
 _NEAREST = "prepare the weights: neurodeploy quantize rounds to what the register holds"
+_NO_DLIF = "use --remap fold or bitplane, or a chip with microcode or graded messages"
 _QUIRKS = "or pass --lava-quirks to compute what Lava computes"
 
 
@@ -42,6 +49,8 @@ def check_legality(
     findings: list[Finding] = []
     for population in net.populations:
         findings += _check_population(population, limits)
+        if population.is_graded:
+            findings += check_drive(net, population)
     for synapse in net.synapses:
         findings += _check_synapse(synapse, limits)
     return tuple(findings)
@@ -82,10 +91,24 @@ def _check_population(p: FixedPopulation, limits: RegisterLimits) -> list[Findin
     if p.kind == "dlif":
         found += _interval(where, "gain", p.gain, 1, 255, "train with gains of one size")
         found += _interval(where, "gain_shift", p.gain_shift, 0, 7, "train with larger gains")
-        found += _interval(where, "bias (24 bits)", p.bias, -V_MAX, V_MAX)
+        largest = BIAS_MAX if p.is_graded else V_MAX
+        found += _interval(where, "bias (24 bits)", p.bias, -largest, largest)
     else:
         found += _check_lif(where, p, limits)
     return found + _check_rules(where, p, limits) + _check_settings(where, p, limits)
+
+
+def check_drive(net: FixedPointNetwork, p: FixedPopulation) -> list[Finding]:
+    """Return an error if what a gain on graded messages sends may be too large for its LIF."""
+    largest = largest_drive(net, p)
+    if largest < DRIVE_LIMIT:
+        return []
+    text = (
+        f"graded drive may reach {largest}, and a LIF without current takes less than {DRIVE_LIMIT}"
+    )
+    remedy = "rescale the weights, or use --remap microcode, where it saturates"
+    limit = [-DRIVE_LIMIT + 1, DRIVE_LIMIT - 1]
+    return [_error(f"population {p.name}", text, remedy, [-largest, largest], limit)]
 
 
 def _check_lif(where: str, p: FixedPopulation, limits: RegisterLimits) -> list[Finding]:
@@ -106,9 +129,18 @@ def _check_lif(where: str, p: FixedPopulation, limits: RegisterLimits) -> list[F
 
 def _check_rules(where: str, p: FixedPopulation, limits: RegisterLimits) -> list[Finding]:
     """Check that the target's neurons follow the population's rule at all."""
-    if p.kind == "dlif" and not limits.own_neurons:
-        text = f"is a dlif with a gain per step, {limits.target} has stock neurons alone"
-        return [_error(where, text, "use --remap fold, or a chip with microcode", "dlif", "lif")]
+    if p.is_graded and limits.message_bits < MESSAGE_BITS:
+        has = f"of {limits.message_bits} bits" if limits.message_bits else "that are spikes alone"
+        text = (
+            f"is a dlif whose gain needs graded messages of {MESSAGE_BITS} bits, {limits.target} "
+            f"has messages {has}"
+        )
+        return [_error(where, text, _NO_DLIF, MESSAGE_BITS, limits.message_bits)]
+    if p.kind == "dlif" and not (limits.own_neurons or p.is_graded):
+        has = " and graded messages" if limits.message_bits >= MESSAGE_BITS else ""
+        text = f"is a dlif with a gain per step, {limits.target} has stock neurons{has} alone"
+        remedy = "use --remap graded" if has else _NO_DLIF
+        return [_error(where, text, remedy, "dlif", "lif")]
     if p.reset == "subtract" and not (limits.own_neurons or limits.subtracts):
         text = f"resets by subtraction, the neurons of {limits.target} reset to zero alone"
         remedy = "train with reset 'value', or use a chip with microcode"

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from neurodeploy.network.encoding import ReadoutKind
 from neurodeploy.network.fixed import FixedKind, FixedReset, SignMode
+from neurodeploy.network.fixed_population import GainForm
 
 Check = Callable[[Any], bool]
 
@@ -67,6 +68,8 @@ _POPULATION: Mapping[str, Check] = {
     "reset_offset": _whole(0, _SIZE),
     "shape": _wholes(1, _SIZE),
 }
+#: What only some populations have.
+_RARE: Mapping[str, Check] = {"gain_form": _one_of(get_args(GainForm))}
 _LAYOUTS: Mapping[str, Mapping[str, Check]] = {
     "sparse": {"kind": _text, "n_source": _whole(1, _SIZE)},
     "conv": {
@@ -123,7 +126,9 @@ def checked_header(document: Any) -> dict[str, Any]:
     _checked("encoder", header["encoder"], _ENCODER)
     _checked("readout", header["readout"], _WINDOWED if "window" in header["readout"] else _READOUT)
     for index, entry in enumerate(header["populations"]):
-        _checked(f"populations[{index}]", entry, _POPULATION)
+        held = entry if isinstance(entry, dict) else {}
+        rare = {name: check for name, check in _RARE.items() if name in held}
+        _checked(f"populations[{index}]", entry, {**_POPULATION, **rare})
     for index, entry in enumerate(header["synapses"]):
         _checked(f"synapses[{index}]", entry, _SYNAPSE)
     return header

@@ -56,7 +56,7 @@ def with_start_v(population: FixedPopulation) -> NDArray[np.bool_]:
 
 def _preimage(population: FixedPopulation) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Step backwards from v_init; return the start and where stepping it forwards is right."""
-    bias = population.bias_shifted.astype(np.int64)
+    bias = population.resting_bias.astype(np.int64)
     factor = 4096 - population.decay_v.astype(np.int64)
     v = population.v_init.astype(np.int64)
     resets = [h for h in range(1, population.latency + 1) if population.resets_at(h)]
@@ -70,13 +70,13 @@ def _preimage(population: FixedPopulation) -> tuple[NDArray[np.int64], NDArray[n
         v = np.where(valid, v, 0)
         valid = _ends_at_v_init(population, v)
     # u must add nothing on the way: it starts at zero, forgets at once, or there is no way.
-    forgets = population.decay_u == 4095
+    forgets = (population.decay_u == 4095) | (population.kind == "dlif")
     return v, valid & ((population.u_init == 0) | forgets | (population.latency == 0))
 
 
 def _ends_at_v_init(population: FixedPopulation, start: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return where ``latency`` bias-only steps lead to v_init within 24 bits, without a spike."""
-    bias = population.bias_shifted.astype(np.int64)
+    bias = population.resting_bias.astype(np.int64)
     factor = 4096 - population.decay_v.astype(np.int64)
     threshold = population.v_threshold.astype(np.int64) << ALIGN_BITS
     valid = np.ones(start.shape, dtype=np.bool_)

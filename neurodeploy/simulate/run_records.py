@@ -126,7 +126,10 @@ def _fill_waiting_steps(p: PlannedPopulation, records: dict[str, NDArray[Any]]) 
     begin = np.array(start_v(p.population), np.int32)
     v = np.zeros((1, p.v_init.size), np.int32)
     v[0, : p.size] = begin if p.order is None else begin[p.order]
-    u = p.u_init[None, :].copy()
+    u, bias = p.u_init[None, :].copy(), p.bias
+    if p.population.kind == "dlif":
+        # It has no u, and nothing of its bias passes a gain that is still zero.
+        u, bias = np.zeros_like(u), np.zeros_like(bias)
     shape = (latency, 1, p.size)
     trace_u, trace_v, trace_v_pre = (np.zeros(shape, np.int32) for _ in range(3))
     if p.population.waits:
@@ -136,7 +139,7 @@ def _fill_waiting_steps(p: PlannedPopulation, records: dict[str, NDArray[Any]]) 
         population_kernels.step_lif(
             np.zeros((1, 1, p.room), np.int32),
             (u, v),
-            (p.keep_u, p.keep_v, p.bias, p.threshold),
+            (p.keep_u, p.keep_v, bias, p.threshold),
             False,
             p.resets(-latency, 0),
             np.zeros((1, latency, p.room), np.uint8),

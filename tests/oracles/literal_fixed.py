@@ -59,7 +59,8 @@ def bias_shifted(p: FixedPopulation):
 
 def waits(p: FixedPopulation) -> bool:
     """Whether it does nothing before its own first step: all that stock Lava does not have."""
-    return p.kind == "dlif" or p.reset == "subtract" or p.refractory_steps > 0
+    own = p.kind == "dlif" and p.gain_form == "microcode"
+    return own or p.reset == "subtract" or p.refractory_steps > 0
 
 
 def lif_step(p: FixedPopulation, u, v, a, threshold=None):
@@ -74,10 +75,21 @@ def lif_step(p: FixedPopulation, u, v, a, threshold=None):
     return u, v_pre, v_pre > (threshold << 6), wrapped, v_pre != full
 
 
-def dlif_step(p: FixedPopulation, v, a, t, threshold=None):
-    """Return v before reset, spikes and the two flags; ``t`` counts the layer's steps from 1."""
+def dlif_drive(p: FixedPopulation, a, t):
+    """Return what enters the membrane; ``t`` counts the layer's steps from 1, nothing before."""
+    if t < 1:
+        return np.zeros_like(a)
     m = int(p.gain[min(t, p.gain.size) - 1])
-    x = ((a + p.bias.astype(np.int64)) * m) >> p.gain_shift
+    return ((a + p.bias.astype(np.int64)) * m) >> p.gain_shift
+
+
+def dlif_step(p: FixedPopulation, v, a, t, threshold=None):
+    """Return v before reset, spikes and the two flags."""
+    return dlif_membrane(p, v, dlif_drive(p, a, t), threshold)
+
+
+def dlif_membrane(p: FixedPopulation, v, x, threshold=None):
+    """Return v before reset, spikes and the two flags for what enters."""
     full = decay(v, 4096 - p.decay_v.astype(np.int64)) + (x << 6)
     v_pre = np.clip(full, -V_HIGH, V_HIGH)
     threshold = p.v_threshold.astype(np.int64) if threshold is None else threshold
@@ -90,13 +102,18 @@ class NeuronState:
     ``threshold`` (mantissas, anything that broadcasts to [B, N]) stands in for the population's.
     """
 
-    def __init__(self, p: FixedPopulation, v_start, batch: int, threshold=None, record=QUANTITIES):
-        self.p = p
+    def __init__(
+        self, p: FixedPopulation, v_start, batch: int, threshold=None, record=QUANTITIES,
+        on_hardware=False,
+    ):  # fmt: skip
+        self.p, self.on_hardware = p, on_hardware
         self.u = np.tile(p.u_init.astype(np.int64), (batch, 1))
         self.v = np.tile(v_start.astype(np.int64), (batch, 1))
         self.wait = np.zeros((batch, p.size), np.int64)
         self.threshold = p.v_threshold.astype(np.int64) if threshold is None else threshold
         self.steps_done = 0
+        # Of a gain on graded messages: what is under way from the product to the membrane.
+        self.under_way = np.zeros((batch, p.size), np.int64)
         self.recorded = {q: [] for q in record}
         self.sums = {q: np.zeros(batch, np.int64) for q in ("spikes", "wraps", "clamps")}
 
@@ -115,7 +132,11 @@ class NeuronState:
         if p.reset_interval and (hardware_step - p.reset_offset) % p.reset_interval == 0:
             self.u, self.v = np.zeros_like(self.u), np.zeros_like(self.v)
             self.wait = np.zeros_like(self.wait)
-        if p.kind == "dlif":
+        if p.kind == "dlif" and p.gain_form == "graded" and self.on_hardware:
+            # The sum of this step is multiplied now, and felt in the next.
+            x, self.under_way = self.under_way, dlif_drive(p, a, hardware_step + 1 - p.latency)
+            v_pre, fired, wrapped, clamped = dlif_membrane(p, self.v, x, self.threshold)
+        elif p.kind == "dlif":
             v_pre, fired, wrapped, clamped = dlif_step(
                 p, self.v, a, self.steps_done, self.threshold
             )
@@ -203,7 +224,7 @@ def run_hardware(net: FixedPointNetwork, codes, steps=None) -> LiteralRun:
     """
     stimulus = _stimulus(net, codes, steps)
     n_steps, batch = stimulus.shape[:2]
-    states = {p.name: NeuronState(p, start_v(p), batch) for p in net.populations}
+    states = {p.name: NeuronState(p, start_v(p), batch, on_hardware=True) for p in net.populations}
     synapses = {s.name: BufferedSynapse(s, batch) for s in net.synapses}
     operations = {s.name: np.zeros(batch, np.int64) for s in net.synapses}
     for h in range(1, n_steps + max(p.latency for p in net.populations) + 1):

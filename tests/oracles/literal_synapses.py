@@ -87,6 +87,8 @@ class LogicalSynapse:
 
     def __init__(self, net: FixedPointNetwork, synapse: FixedSynapse):
         latency = {INPUT: 0, **{p.name: p.latency for p in net.populations}}
+        # A gain on graded messages takes a step of its own.
+        own = int(net.population(synapse.target).gain_form == "graded")
         self.synapse = synapse
         self.size = net.population(synapse.target).size
         terms = literal_terms(synapse)
@@ -95,7 +97,7 @@ class LogicalSynapse:
         for delay in np.unique(terms[:, 3]).tolist():
             later = 0
             if synapse.source != ALWAYS_ON:
-                later = latency[synapse.source] + 1 + delay - latency[synapse.target]
+                later = latency[synapse.source] + 1 + delay + own - latency[synapse.target]
             target, source, weight, _ = terms[terms[:, 3] == delay].T
             self.slots.append((later, target, source, weight))
 
