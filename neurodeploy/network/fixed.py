@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import InputError
+from neurodeploy.errors import InputError, RangeError
 from neurodeploy.network.connections import ALWAYS_ON, INPUT, check_connections, named
 from neurodeploy.network.encoding import ConstantEncoder, Readout
 from neurodeploy.network.fixed_population import FixedKind, FixedPopulation, FixedReset
@@ -34,6 +34,9 @@ from neurodeploy.network.registers import (
     WEIGHT_RANGE,
     SignMode,
 )
+
+#: Sums of so many units over 2**24 steps, and differences of such sums, stay within int64.
+_LARGEST_OFFSET = 2**36
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +63,6 @@ class FixedPointNetwork:
     input_shape: tuple[int, ...] = ()
     _into: Mapping[str, tuple[FixedSynapse, ...]] = field(init=False, repr=False)
     _latencies: Mapping[str, int] = field(init=False, repr=False)
-    _drive_steps: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check names, both ends of every synapse, and that none needs the future."""
@@ -70,8 +72,6 @@ class FixedPointNetwork:
         object.__setattr__(self, "_into", {name: tuple(some) for name, some in into.items()})
         latencies = {INPUT: 0, ALWAYS_ON: 0, **{p.name: p.latency for p in self.populations}}
         object.__setattr__(self, "_latencies", latencies)
-        drive_steps = {p.name: p.drive_steps for p in self.populations}
-        object.__setattr__(self, "_drive_steps", drive_steps)
         names = [s.name for s in self.synapses]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"network: synapse names {doubled} must be unique; counts go by them")
@@ -86,12 +86,6 @@ class FixedPointNetwork:
     def _check_time(self, synapse: FixedSynapse) -> None:
         start, end = self._latencies[synapse.source], self._latencies[synapse.target]
         longest = max(synapse.delays, default=0)
-        drive_steps = self._drive_steps.get(synapse.target, 0)
-        if synapse.source == ALWAYS_ON and drive_steps:
-            raise InputError(
-                f"synapse {synapse.name}: a gain on graded messages has a line for its bias; put "
-                f"what is always on into the bias of {synapse.target!r}"
-            )
         if synapse.source == ALWAYS_ON and (longest > 0 or end < 1):
             raise InputError(
                 f"synapse {synapse.name}: delay {longest} to latency {end}; the always-on line "
@@ -118,15 +112,14 @@ class FixedPointNetwork:
         """Return how many logical steps after it was sent a sum is felt: 0 within the same step.
 
         Shape () or that of the weight. The source does its logical step t in hardware step
-        t + latency(source); the sum is felt 1 + delay hardware steps later (one more with a gain on
-        graded messages), which is the target's logical step t + latency(source) + 1 + delay -
-        latency(target). The always-on line acts at each of its target's steps: 0.
+        t + latency(source); the sum is felt 1 + delay hardware steps later, which is the target's
+        logical step t + latency(source) + 1 + delay - latency(target). The always-on line acts at
+        each of its target's steps: 0.
         """
         if synapse.source == ALWAYS_ON:
             return np.zeros((), np.int64)
         latency = self._latencies
-        felt = 1 + self._drive_steps.get(synapse.target, 0)
-        shift = latency.get(synapse.source, 0) + felt - latency.get(synapse.target, 0)
+        shift = latency.get(synapse.source, 0) + 1 - latency.get(synapse.target, 0)
         return np.asarray(synapse.delay, np.int64) + shift
 
     def _is_late(self, synapse: FixedSynapse) -> bool:
@@ -137,6 +130,32 @@ class FixedPointNetwork:
         from neurodeploy.network.network_file import save_network  # it imports this module
 
         return save_network(self, path)
+
+    @property
+    def score_offset(self) -> NDArray[np.int64]:
+        """What each class's membrane counts beyond its integer v: int64 [classes], units of v.
+
+        Where the read-out is a membrane and its neurons have different origins, ``v`` alone says
+        nothing of which is higher: each counts ``origin * scale`` more, rounded to the nearest
+        unit of v (half to even). Zero where all origins are equal, and where spikes are counted.
+
+        Raises
+        ------
+        RangeError
+            For an origin that is not finite, or beyond 2**36 units of v.
+        """
+        home = self.population(self.readout.population)
+        origin = np.asarray(home.origin)
+        if self.readout.kind == "count" or (origin == origin[0]).all():
+            return np.zeros(home.size, np.int64)
+        counted = origin * np.asarray(home.scale)
+        if not (np.abs(counted) <= _LARGEST_OFFSET).all():
+            raise RangeError(
+                f"population {home.name}: is read by its membrane, and origins {origin.min():.4g}.."
+                f"{origin.max():.4g} are {counted.min():.4g}..{counted.max():.4g} units of v, which "
+                "do not fit a score; give its neurons one v_reset, or read spikes (--readout count)"
+            )
+        return np.rint(counted).astype(np.int64)
 
     @property
     def max_latency(self) -> int:

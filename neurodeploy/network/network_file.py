@@ -51,6 +51,9 @@ _SYNAPSE_VALUES = (
     "weight_bits",
     "message_bits",
 )
+#: What the header holds beside integers, of the network and of each population.
+_BESIDE = ("contract", "calibration")
+_BESIDE_POPULATIONS = ("scale", "nir_nodes")
 _FLOATS = ("/origin", "/scale")
 _CONV_TUPLES = ("stride", "padding", "dilation", "input_shape", "output_shape")
 
@@ -61,6 +64,29 @@ _REMEDY = "neurodeploy quantize makes one from a .nir file"
 def network_hash(net: FixedPointNetwork) -> str:
     """Return the content hash (SHA-256, hexadecimal) of everything NET.h5 stores."""
     return content_hash(_arrays(net))
+
+
+def integers_hash(net: FixedPointNetwork) -> str:
+    """Return a hash (SHA-256, hexadecimal) of what decides every integer of a run, and no more.
+
+    That is populations, synapses, encoder, read-out and steps. Two networks with one hash compute
+    the same integers from the same codes, whatever profile, NIR file, calibration samples or
+    membrane units stand beside them; origins count where the read-out adds them (see
+    ``FixedPointNetwork.score_offset``).
+    """
+    arrays = _arrays(net)
+    header = json.loads(arrays.pop("header").tobytes())
+    for name in _BESIDE:
+        header.pop(name)
+    for entry in header["populations"]:
+        for name in _BESIDE_POPULATIONS:
+            entry.pop(name)
+    kept = {
+        name: array
+        for name, array in arrays.items()
+        if name not in _TEXTS and not name.endswith(_FLOATS)
+    }
+    return content_hash({**kept, "header": _text(header), "score_offset": net.score_offset})
 
 
 def save_network(net: FixedPointNetwork, path: str | Path) -> str:
@@ -162,9 +188,7 @@ def _population_header(p: FixedPopulation) -> dict[str, Any]:
     entry = {name: getattr(p, name) for name in _POPULATION_VALUES}
     # One per neuron is an array of its own.
     entry["scale"] = p.scale if isinstance(p.scale, float) else None
-    # Left out where it says nothing, as in files that are older than it.
-    form = {"gain_form": p.gain_form} if p.is_graded else {}
-    return {**entry, **form, "nir_nodes": list(p.nir_nodes), "shape": list(p.shape)}
+    return {**entry, "nir_nodes": list(p.nir_nodes), "shape": list(p.shape)}
 
 
 def _synapse_header(s: FixedSynapse) -> dict[str, Any]:

@@ -68,11 +68,14 @@ class Traces:
         return tuple(dict.fromkeys(key.rsplit("/", 1)[0] for key in self.records))
 
     def scores(self) -> NDArray[Any]:
-        """Return the read-out of each sample, [B, classes], as ``meta["readout"]["kind"]`` says."""
+        """Return the read-out of each sample, [B, classes], as ``meta["readout"]`` says.
+
+        It holds ``kind`` and, where it has them, ``window`` and ``offset`` (see ``read_out``).
+        """
         if "readout" not in self.meta:
             raise InputError("traces: meta names no read-out, so there are no scores")
         readout = self.meta["readout"]
-        return read_out(self.output, readout["kind"], readout.get("window"))
+        return read_out(self.output, readout["kind"], readout.get("window"), readout.get("offset"))
 
     def save(self, path: str | Path) -> None:
         """Write to ``path``: .npz, or .h5 for long runs. Keys are the same in both."""
@@ -139,6 +142,9 @@ def _check_meta(path: Path, meta: Mapping[str, Any]) -> None:
     readout, populations = meta.get("readout", {"kind": "sum"}), meta.get("populations", {})
     if not isinstance(readout, dict) or readout.get("kind") not in get_args(ReadoutKind):
         raise FileFormatError(f"{path}: meta names no known read-out: {readout!r}")
+    offset = readout.get("offset", [])
+    if not isinstance(offset, list) or not all(type(v) is int and abs(v) < 2**62 for v in offset):
+        raise FileFormatError(f"{path}: meta's read-out has offsets that are no whole numbers")
     entries = populations.values() if isinstance(populations, dict) else [None]
     if not all(isinstance(e, dict) and _is_scale(e.get("scale")) for e in entries):
         raise FileFormatError(f"{path}: meta does not describe the populations' scales")
@@ -150,20 +156,31 @@ def _is_scale(value: Any) -> bool:
     return all(isinstance(v, (int, float)) and v > 0 for v in values)
 
 
-def read_out(output: NDArray[Any], kind: str, window: Sequence[int] | None = None) -> NDArray[Any]:
+def read_out(
+    output: NDArray[Any],
+    kind: str,
+    window: Sequence[int] | None = None,
+    offset: Sequence[int] | None = None,
+) -> NDArray[Any]:
     """Reduce an output [T, B, classes] to scores [B, classes].
 
     ``count`` adds the spikes; ``sum`` and ``last_v`` take the last membrane (a summing population
     has already summed); ``mean_v`` and ``max_v`` reduce over time. Integer outputs stay integers:
     ``mean_v`` then returns the sum, which decides alike. ``window`` (start, stop) limits the steps.
+    ``offset`` [classes] is added to every membrane (``FixedPointNetwork.score_offset``).
 
     Raises
     ------
     ShapeError
-        If the run is shorter than the window.
+        If the run is shorter than the window, or an offset is not one number per class.
     """
     wide = np.asarray(output)
     wide = wide.astype(np.float64 if wide.dtype.kind == "f" else np.int64)
+    if offset is not None:
+        added = np.asarray(offset)
+        if added.shape != wide.shape[-1:]:
+            raise ShapeError(f"read-out: {added.shape} offsets for {wide.shape[-1]} classes")
+        wide = wide + added
     if window is not None:
         start, stop = (int(step) for step in window)
         if stop > wide.shape[0]:

@@ -133,7 +133,7 @@ class FixedGradient:
             )
         steps = codes.shape[0] if codes.ndim == 3 else self._steps
         scale = self._net.population(self._net.readout.population).common_scale
-        readout = ReadoutGradient(self._net.readout, steps, scale)
+        readout = ReadoutGradient(self._net.readout, steps, scale, self._net.score_offset)
         raw: Tensor = _RawScores.apply(  # type: ignore[no-untyped-call]
             codes, self._engine, readout, Surrogate(used, self._shape, self._adaptive), self._dtype
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from neurodeploy.errors import ShapeError
 from neurodeploy.network.encoding import Readout
@@ -19,6 +21,8 @@ class ReadoutGradient:
     steps : int
     scale : float
         Units of v per membrane unit.
+    offset : int64 [N] or None
+        What each membrane counts beyond v (``FixedPointNetwork.score_offset``).
 
     Raises
     ------
@@ -26,7 +30,13 @@ class ReadoutGradient:
         If the run is shorter than the window.
     """
 
-    def __init__(self, readout: Readout, steps: int, scale: float) -> None:
+    def __init__(
+        self,
+        readout: Readout,
+        steps: int,
+        scale: float,
+        offset: NDArray[np.int64] | None = None,
+    ) -> None:
         self.kind, self.steps = readout.kind, steps
         self.start, self.stop = readout.window or (0, steps)
         if self.stop > steps:
@@ -34,6 +44,11 @@ class ReadoutGradient:
                 f"read-out: window {self.start}:{self.stop} ends after the run's {steps} steps"
             )
         grows = self.kind in ("count", "sum", "mean_v")
+        #: What the offset adds to every score, float64 [N]; whole numbers.
+        self.added = None
+        if offset is not None and offset.any() and not (self.kind == "sum" and self.start):
+            times = self.stop - self.start if self.kind == "mean_v" else 1
+            self.added = torch.from_numpy((offset * times).astype(np.float64))
         #: What raw scores are divided by: membrane units, and steps where they grow with them.
         self.unit = (scale if self.reads_v else 1.0) * (self.stop - self.start if grows else 1)
 
@@ -44,6 +59,10 @@ class ReadoutGradient:
 
     def read(self, output: Tensor) -> Tensor:
         """Return the raw scores [B, N], float64, of an output [B, T, N] of whole numbers."""
+        scores = self._reduced(output)
+        return scores if self.added is None else scores + self.added.to(scores.device)
+
+    def _reduced(self, output: Tensor) -> Tensor:
         seen = output[:, self.start : self.stop]
         if self.kind in ("count", "mean_v"):
             return seen.sum(dim=1, dtype=torch.int64).to(torch.float64)

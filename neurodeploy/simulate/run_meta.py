@@ -42,12 +42,21 @@ def run_meta(
         "backend": backend,
         "timing": timing,
         "steps": steps,
-        "readout": net.readout.as_dict(),
+        "readout": readout_meta(net),
         "contract": dict(net.contract),
         "populations": populations,
         "versions": {"neurodeploy": neurodeploy.__version__, "numpy": np.__version__},
         "input_hash": digest,
     }
+
+
+def readout_meta(net: Network | FixedPointNetwork) -> dict[str, Any]:
+    """Return the read-out as JSON types, with the ``offset`` that integer membranes count beyond v.
+
+    Only where there is one: see ``FixedPointNetwork.score_offset``.
+    """
+    offset = net.score_offset if isinstance(net, FixedPointNetwork) else np.zeros(0)
+    return {**net.readout.as_dict(), **({"offset": offset.tolist()} if offset.any() else {})}
 
 
 def _one_or_all(numbers: NDArray[np.float64] | float) -> float | list[float]:

@@ -102,7 +102,7 @@ class WeightGradient:
         given = torch.from_numpy(np.ascontiguousarray(codes, np.float64))
         steps = codes.shape[0] if codes.ndim == 3 else self._steps
         scale = self._net.population(self._net.readout.population).common_scale
-        readout = ReadoutGradient(self._net.readout, steps, scale)
+        readout = ReadoutGradient(self._net.readout, steps, scale, self._net.score_offset)
         raw, chunks = self._engine.forward(given, readout, keep=True)
         return GradientRun(self, given, readout, raw / readout.unit, chunks)
 

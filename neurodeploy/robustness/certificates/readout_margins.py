@@ -21,12 +21,14 @@ def margins(net: FixedPointNetwork, bounds: RunBounds, labels: Integers) -> Inte
     Above 0, the network decides for the label on each of them: a tie is no decision for it.
     """
     readout = bounds.populations[net.readout.population]
-    separate = _separate(scores(net.readout, readout), labels)
+    offset = _score_offset(net, bounds.inputs.steps)
+    score = scores(net.readout, readout)
+    separate = _separate(Interval(score.lo + offset, score.hi + offset), labels)
     return np.maximum(separate, _pairwise(net, bounds, readout, labels))
 
 
 def scores(readout: Readout, bounds: PopulationBounds) -> Interval:
-    """Return bounds [B, classes] of what ``network.read_out`` makes of a run."""
+    """Return bounds [B, classes] of what ``network.read_out`` makes of a run without offsets."""
     steps = bounds.v.lo.shape[0]
     if readout.kind == "count":
         weights = np.zeros((1, steps))
@@ -87,6 +89,14 @@ def _quiet(readout: PopulationBounds) -> Flags:
     return np.asarray(~trouble.any(axis=(0, 2)))
 
 
+def _score_offset(net: FixedPointNetwork, steps: int) -> Integers:
+    """Return what different origins add to the scores, int64 [classes], as ``read_out`` does."""
+    start, stop = net.readout.window or (0, steps)
+    if net.readout.kind == "mean_v":
+        return net.score_offset * (stop - start)
+    return net.score_offset * (net.readout.kind != "sum" or start == 0)
+
+
 def _score_response(net: FixedPointNetwork, steps: int) -> tuple[Reals, Reals, Reals]:
     """Return what the score is: weights [1, T] of the input, and bounds [classes] of the rest."""
     p, readout = net.population(net.readout.population), net.readout
@@ -96,7 +106,8 @@ def _score_response(net: FixedPointNetwork, steps: int) -> tuple[Reals, Reals, R
         read = dict.fromkeys(range(start + 1, stop + 1), 1.0)
     elif readout.kind == "sum" and start:
         read[start] = -1.0
-    weights, least, most = np.zeros(steps), np.zeros(p.size), np.zeros(p.size)
+    weights, least = np.zeros(steps), _score_offset(net, steps).astype(np.float64)
+    most = least
     for t, sign in read.items():
         made = response(p, np.arange(p.size), t, steps)
         weights += sign * made.weights[0]

@@ -26,7 +26,7 @@ def in_float_units(runs: HybridRuns, run: Traces) -> NDArray[np.float64]:
     readout = runs.net.readout
     scores = np.asarray(run.scores()[0] / score_unit(runs), np.float64)
     differences = readout.kind == "sum" and readout.window is not None and readout.window[0] > 0
-    if readout.kind == "count" or differences:
+    if readout.kind == "count" or differences or runs.net.score_offset.any():
         return scores
     return scores + runs.net.population(readout.population).origin
 

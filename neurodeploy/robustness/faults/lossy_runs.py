@@ -20,6 +20,7 @@ from neurodeploy.simulate.float_network import ready_network
 from neurodeploy.simulate.float_neurons import Neurons, NeuronState, NeuronTrace, Wanted
 from neurodeploy.simulate.float_records import ChunkObserver, FloatRecords, output_key
 from neurodeploy.simulate.node_values import NodeValues
+from neurodeploy.simulate.run_meta import readout_meta
 from neurodeploy.simulate.stimulus import read_float_stimulus, read_stimulus
 from neurodeploy.simulate.torch_components import TorchComponent, TorchTrace
 
@@ -67,7 +68,7 @@ def run_lossy_fixed(
     spikes = {f"{p.name}/spikes": sent[p.name].numpy().astype(np.uint8) for p in net.populations}
     output = getattr(traces[net.readout.population], readout_quantity(net.readout))
     whole = torch.stack(output).numpy().astype(np.int64)
-    return Traces(whole, spikes, {}, {"readout": net.readout.as_dict()})
+    return Traces(whole, spikes, {}, {"readout": readout_meta(net)})
 
 
 def run_lossy_float(net: Network, codes: NDArray[np.int32], losses: Mapping[str, Losses]) -> Traces:
