@@ -63,6 +63,7 @@ class FixedPointNetwork:
     input_shape: tuple[int, ...] = ()
     _into: Mapping[str, tuple[FixedSynapse, ...]] = field(init=False, repr=False)
     _latencies: Mapping[str, int] = field(init=False, repr=False)
+    _drive_steps: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check names, both ends of every synapse, and that none needs the future."""
@@ -72,6 +73,8 @@ class FixedPointNetwork:
         object.__setattr__(self, "_into", {name: tuple(some) for name, some in into.items()})
         latencies = {INPUT: 0, ALWAYS_ON: 0, **{p.name: p.latency for p in self.populations}}
         object.__setattr__(self, "_latencies", latencies)
+        drive_steps = {p.name: p.drive_steps for p in self.populations}
+        object.__setattr__(self, "_drive_steps", drive_steps)
         names = [s.name for s in self.synapses]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"network: synapse names {doubled} must be unique; counts go by them")
@@ -86,6 +89,12 @@ class FixedPointNetwork:
     def _check_time(self, synapse: FixedSynapse) -> None:
         start, end = self._latencies[synapse.source], self._latencies[synapse.target]
         longest = max(synapse.delays, default=0)
+        drive_steps = self._drive_steps.get(synapse.target, 0)
+        if synapse.source == ALWAYS_ON and drive_steps:
+            raise InputError(
+                f"synapse {synapse.name}: a gain on graded messages has a line for its bias; put "
+                f"what is always on into the bias of {synapse.target!r}"
+            )
         if synapse.source == ALWAYS_ON and (longest > 0 or end < 1):
             raise InputError(
                 f"synapse {synapse.name}: delay {longest} to latency {end}; the always-on line "
@@ -112,14 +121,15 @@ class FixedPointNetwork:
         """Return how many logical steps after it was sent a sum is felt: 0 within the same step.
 
         Shape () or that of the weight. The source does its logical step t in hardware step
-        t + latency(source); the sum is felt 1 + delay hardware steps later, which is the target's
-        logical step t + latency(source) + 1 + delay - latency(target). The always-on line acts at
-        each of its target's steps: 0.
+        t + latency(source); the sum is felt 1 + delay hardware steps later (one more with a gain on
+        graded messages), which is the target's logical step t + latency(source) + 1 + delay -
+        latency(target). The always-on line acts at each of its target's steps: 0.
         """
         if synapse.source == ALWAYS_ON:
             return np.zeros((), np.int64)
         latency = self._latencies
-        shift = latency.get(synapse.source, 0) + 1 - latency.get(synapse.target, 0)
+        felt = 1 + self._drive_steps.get(synapse.target, 0)
+        shift = latency.get(synapse.source, 0) + felt - latency.get(synapse.target, 0)
         return np.asarray(synapse.delay, np.int64) + shift
 
     def _is_late(self, synapse: FixedSynapse) -> bool:

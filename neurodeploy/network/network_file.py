@@ -188,7 +188,9 @@ def _population_header(p: FixedPopulation) -> dict[str, Any]:
     entry = {name: getattr(p, name) for name in _POPULATION_VALUES}
     # One per neuron is an array of its own.
     entry["scale"] = p.scale if isinstance(p.scale, float) else None
-    return {**entry, "nir_nodes": list(p.nir_nodes), "shape": list(p.shape)}
+    # Left out where it says nothing, as in files that are older than it.
+    form = {"gain_form": p.gain_form} if p.is_graded else {}
+    return {**entry, **form, "nir_nodes": list(p.nir_nodes), "shape": list(p.shape)}
 
 
 def _synapse_header(s: FixedSynapse) -> dict[str, Any]:
