@@ -4,7 +4,8 @@ A library of matrix products cuts its work by the number of threads, and sums ro
 every factor is cut into two parts of few bits, so that all products of parts, and all their sums,
 are whole numbers below 2**53: exact in any order, with fused steps or without. Only the product of
 the two low parts is left out, about 2**-40 of the largest terms. The idea of such parts: Ozaki,
-Ogita, Oishi and Rump, "Error-free transformations of matrix multiplication", Numer. Algorithms 2012.
+Ogita, Oishi and Rump, "Error-free transformations of matrix multiplication", Numer. Algorithms,
+2012.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from neurodeploy.network.fixed import FixedPointNetwork
 from neurodeploy.network.registers import V_MAX
 from neurodeploy.simulate.fixed_components import components, reachable
 from neurodeploy.simulate.gradient_components import ComponentRun, Marks
+from neurodeploy.simulate.gradient_inputs import SynapticInput
 from neurodeploy.simulate.gradient_lanes import HELD
 from neurodeploy.simulate.gradient_readout import ReadoutGradient
 from neurodeploy.simulate.gradient_recurrence import BLOCK
@@ -33,11 +34,15 @@ Note: TypeAlias = Callable[[slice, dict[str, Tensor], dict[str, Tensor]], None]
 
 
 class _Chunk(NamedTuple):
-    """What the way back needs of some samples: their marks, and the output that was read."""
+    """What the way back needs of some samples: their marks, and the output that was read.
+
+    ``inputs``: synaptic inputs that were asked for, int32 [B, T, N].
+    """
 
     samples: slice
     marks: dict[int, Marks]
     output: Tensor
+    inputs: dict[str, NDArray[np.int32]]
 
 
 class CompiledGradient:
@@ -49,7 +54,8 @@ class CompiledGradient:
     """
 
     def __init__(self, net: FixedPointNetwork) -> None:
-        found = components(net)
+        self._components = found = components(net)
+        self._inputs: dict[str, SynapticInput] = {}
         self._orders = Orders(found)
         self._largest = net.encoder.max_code
         self._n_input = net.n_input
@@ -68,11 +74,12 @@ class CompiledGradient:
         self._recurrent = any(c.loops for c in found)
 
     def forward(
-        self, codes: Tensor, readout: ReadoutGradient, keep: bool
+        self, codes: Tensor, readout: ReadoutGradient, keep: bool, inputs: Sequence[str] = ()
     ) -> tuple[Tensor, list[_Chunk]]:
         """Return raw scores [B, classes], float64, and what the way back needs (if ``keep``).
 
-        ``codes`` [B, n] or [T, B, n] have been checked for their shape.
+        ``codes`` [B, n] or [T, B, n] have been checked for their shape; ``inputs`` are populations
+        whose synaptic inputs are kept, too.
         """
         given = codes.detach()
         if given.dtype not in (torch.float32, torch.float64):
@@ -85,7 +92,7 @@ class CompiledGradient:
         scores, chunks = [], []
         for first in range(0, batch, size):
             samples = slice(first, min(first + size, batch))
-            chunk = self._run(values, samples, steps)
+            chunk = self._run(values, samples, steps, inputs)
             scores.append(readout.read(chunk.output))
             if keep:
                 chunks.append(chunk)
@@ -100,11 +107,14 @@ class CompiledGradient:
         like: Tensor,
         dtype: torch.dtype,
         note: Note | None = None,
+        by_inputs: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Return the gradient by codes shaped and typed ``like`` the first ones.
 
-        ``note`` is given, for some samples at a time, the gradient by the synaptic input of every
-        population that one reaches, and all spikes: [B, T, N], in C order.
+        ``by_inputs`` [B, T, N]: gradients by synaptic inputs that a loss looks at besides the
+        scores, of populations between the input and the read-out. ``note`` is given, for some
+        samples at a time, the gradient by the synaptic input of every population that one reaches,
+        and all spikes: [B, T, N], in C order.
         """
         result = torch.empty(like.shape, dtype=dtype)
         held = like.ndim == 2
@@ -115,7 +125,13 @@ class CompiledGradient:
             if self._between:
                 part = gradient[chunk.samples]
                 noted: dict[str, Tensor] | None = None if note is None else {}
-                found = self._back(part, chunk, readout, surrogate, dtype, room, held, noted)
+                looked_at = {
+                    name: self._input(name).kept(given[chunk.samples].to(dtype))
+                    for name, given in (by_inputs or {}).items()
+                }
+                found = self._back(
+                    part, chunk, readout, surrogate, dtype, room, held, noted, looked_at
+                )
                 if note is not None and noted is not None:
                     note(chunk.samples, noted, self._spikes(chunk))
             if found is None:
@@ -124,7 +140,24 @@ class CompiledGradient:
                 room.copy_(found)
         return result.to(like.dtype)
 
-    def _run(self, codes: NDArray[np.floating], samples: slice, steps: int) -> _Chunk:
+    @property
+    def between(self) -> set[str]:
+        """Populations that lie between the input and the read-out."""
+        return self._between & self._can_fire.keys()
+
+    def _input(self, name: str) -> SynapticInput:
+        if name not in self._inputs:
+            home = next(c for c in self._components if name in c.names)
+            self._inputs[name] = SynapticInput(home, name, {INPUT: self._largest}, self._orders)
+        return self._inputs[name]
+
+    def _run(
+        self,
+        codes: NDArray[np.floating],
+        samples: slice,
+        steps: int,
+        inputs: Sequence[str],
+    ) -> _Chunk:
         sent = {INPUT: self._stimulus(codes, samples)}
         batch = samples.stop - samples.start
         marks: dict[int, Marks] = {}
@@ -138,7 +171,9 @@ class CompiledGradient:
                     masks[:, :, :size] = done.masks[:, :, own]
                 sent[name] = Sent(masks, size)
             marks[i] = done
-        return _Chunk(samples, marks, self._output(marks[self._runs.index(self._home)]))
+        output = self._output(marks[self._runs.index(self._home)])
+        looked_at = {name: self._input(name).values(sent, batch, steps) for name in inputs}
+        return _Chunk(samples, marks, output, looked_at)
 
     def _back(
         self,
@@ -150,11 +185,12 @@ class CompiledGradient:
         room: Tensor,
         held: bool,
         noted: dict[str, Tensor] | None,
+        by_inputs: Mapping[str, Tensor],
     ) -> Tensor | None:
         """Return the gradient by the codes of one chunk, [B, T or 1, n], or None if it is zero.
 
         It may be ``room``, of its shape, where it is wanted. ``noted`` receives the gradients by
-        synaptic inputs.
+        synaptic inputs; ``by_inputs`` are added to them, in the order in which they are kept.
         """
         by_output = readout.back(gradient, chunk.output, dtype)
         if self._orders.shape(self._readout.population) is not None:
@@ -172,6 +208,10 @@ class CompiledGradient:
             by_spikes: Tensor | None = None
             by_v: Tensor | None = None
             size = chunk.marks[i].marks.shape[2]
+            looked_at = [name for name in here if name in by_inputs]
+            for name in looked_at:
+                for source, more in self._input(name).back_to_loops(by_inputs[name]):
+                    by_sent[source] = more + by_sent[source] if source in by_sent else more
             for name in here:
                 part = by_sent.pop(name, None)
                 if self._readout.population == name and not readout.reads_v:
@@ -181,9 +221,14 @@ class CompiledGradient:
                 by_spikes = _placed(part, by_spikes, run.slice(name), (batch, steps, size))
             if self._readout.population in here and readout.reads_v:
                 by_v = _placed(by_output, None, self._reads, (batch, steps, size))
-            if by_spikes is None and by_v is None:
+            if by_spikes is None and by_v is None and not looked_at:
                 continue
-            by_a = run.backward(chunk.marks[i], by_spikes, by_v, surrogate, dtype)
+            if by_spikes is None and by_v is None:
+                by_a = torch.zeros(batch, steps, size, dtype=dtype)
+            else:
+                by_a = run.backward(chunk.marks[i], by_spikes, by_v, surrogate, dtype)
+            for name in looked_at:
+                by_a[:, :, run.slice(name)] += by_inputs[name]
             if noted is not None:
                 for name in run.names:
                     noted[name] = by_a[:, :, run.slice(name)][:, :, self._c_order(name)].clone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.grad import conv2d_weight
 
-from neurodeploy.errors import ShapeError
+from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.fixed import ALIGN_BITS, FixedPointNetwork, FixedPopulation
 from neurodeploy.network.fixed_synapse import ConvLayout, SparseLayout
@@ -85,14 +85,28 @@ class WeightGradient:
         self._engine = CompiledGradient(net)
         self._slots = tuple(s for c in components(net) for s in (*c.inputs, *c.loops))
 
-    def run(self, codes: NDArray[Any]) -> GradientRun:
+    @property
+    def between(self) -> frozenset[str]:
+        """Populations between the input and the read-out: those that a gradient passes."""
+        return frozenset(self._engine.between)
+
+    def run(self, codes: NDArray[Any], inputs: Sequence[str] = ()) -> GradientRun:
         """Return a forward pass over whole ``codes`` [B, n_input] (held) or [T, B, n_input].
+
+        ``inputs``: populations whose synaptic inputs a loss looks at besides the scores.
 
         Raises
         ------
         ShapeError, RangeError
             For codes that do not fit the network, or are too short for the read-out's window.
+        InputError
+            For ``inputs`` that are not between the input and the read-out.
         """
+        if apart := sorted(set(inputs) - self.between):
+            raise InputError(
+                f"gradient: {', '.join(apart)}: not between the input and the read-out; choose "
+                f"from {', '.join(sorted(self.between)) or 'nothing'}"
+            )
         n = self._net.n_input
         if codes.ndim not in (2, 3) or codes.shape[-1] != n or 0 in codes.shape:
             raise ShapeError(
@@ -103,10 +117,16 @@ class WeightGradient:
         steps = codes.shape[0] if codes.ndim == 3 else self._steps
         scale = self._net.population(self._net.readout.population).common_scale
         readout = ReadoutGradient(self._net.readout, steps, scale, self._net.score_offset)
-        raw, chunks = self._engine.forward(given, readout, keep=True)
-        return GradientRun(self, given, readout, raw / readout.unit, chunks)
+        raw, chunks = self._engine.forward(given, readout, keep=True, inputs=inputs)
+        seen = {
+            name: torch.from_numpy(np.concatenate([c.inputs[name] for c in chunks])).double()
+            for name in inputs
+        }
+        return GradientRun(self, given, readout, raw / readout.unit, chunks, seen)
 
-    def _back(self, run: GradientRun, by_scores: Tensor) -> ParameterGradients:
+    def _back(
+        self, run: GradientRun, by_scores: Tensor, by_inputs: Mapping[str, Tensor]
+    ) -> ParameterGradients:
         net = self._net
         weights = {s.name: np.zeros(s.weight.shape) for s in net.synapses}
         biases = {p.name: np.zeros(p.size) for p in net.populations}
@@ -122,11 +142,13 @@ class WeightGradient:
                     # Weights of another delay have a slot of their own.
                     weights[slot.synapse.name] += np.where(own, found, 0.0)
             for name, by in by_a.items():
-                biases[name] += _by_bias(net.population(name), by)
+                # The inputs that a loss looks at are those of synapses, without the bias.
+                own = by - by_inputs[name][samples] if name in by_inputs else by
+                biases[name] += _by_bias(net.population(name), own)
 
         codes = self._engine.backward(
             by_scores / run.readout.unit, run.chunks, run.readout, self._surrogate, run.codes,
-            torch.float64, note,
+            torch.float64, note, by_inputs,
         )  # fmt: skip
         return ParameterGradients(codes.numpy(), weights, biases)
 
@@ -136,6 +158,7 @@ class GradientRun:
     """A forward pass that can be gone back through once or more.
 
     ``scores`` float64 [B, classes]: the exact logits, as ``FixedGradient.scores`` gives them.
+    ``inputs`` float64 [B, T, N]: the exact synaptic inputs that were asked for, by population.
     """
 
     of: WeightGradient
@@ -143,16 +166,29 @@ class GradientRun:
     readout: ReadoutGradient
     scores: Tensor
     chunks: list[Any]
+    inputs: Mapping[str, Tensor]
 
-    def backward(self, by_scores: Tensor | Floats) -> ParameterGradients:
-        """Return the gradients of ``(by_scores * scores).sum()``; [B, classes]."""
+    def backward(
+        self, by_scores: Tensor | Floats, by_inputs: Mapping[str, Tensor] | None = None
+    ) -> ParameterGradients:
+        """Return the gradients of ``(by_scores * scores).sum()``; [B, classes].
+
+        With ``by_inputs`` [B, T, N], of that and ``(by_inputs * inputs).sum()``.
+        """
         given = torch.as_tensor(by_scores, dtype=torch.float64)
         if given.shape != self.scores.shape:
             raise ShapeError(
                 f"gradient by scores: shape {tuple(given.shape)}, scores have "
                 f"{tuple(self.scores.shape)}"
             )
-        return self.of._back(self, given)
+        looked_at = dict(by_inputs or {})
+        for name, by in looked_at.items():
+            if name not in self.inputs or by.shape != self.inputs[name].shape:
+                raise ShapeError(
+                    f"gradient by the input of {name}: shape {tuple(by.shape)}; the run kept "
+                    f"{ {n: tuple(x.shape) for n, x in self.inputs.items()} }"
+                )
+        return self.of._back(self, given, looked_at)
 
 
 def _by_weights(slot: Slot, by_a: Tensor, sent: Mapping[str, Tensor]) -> Floats:

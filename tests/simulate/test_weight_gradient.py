@@ -16,7 +16,7 @@ from neurodeploy.simulate import FixedGradient, WeightGradient
 @contextmanager
 def leaves(net):
     """Let the naive loop use tensors that gradients are asked of, instead of numbers."""
-    weights, biases = {}, {}
+    weights, biases, inputs = {}, {}, {}
     plain_matrices, plain_neurons = naive.matrices, naive.NaiveNeurons
 
     def matrices(net, synapse):
@@ -27,15 +27,20 @@ def leaves(net):
         return found
 
     class Neurons(plain_neurons):
-        """The same neurons with a bias that is a leaf."""
+        """The same neurons with a bias that is a leaf, and a memory of what they got."""
 
         def __init__(self, p, *given):
             super().__init__(p, *given)
             biases[p.name] = self.bias.requires_grad_()
+            inputs[p.name] = []
+
+        def step(self, a):
+            inputs[self.p.name].append(a)
+            return super().step(a)
 
     naive.matrices, naive.NaiveNeurons = matrices, Neurons
     try:
-        yield weights, biases
+        yield weights, biases, inputs
     finally:
         naive.matrices, naive.NaiveNeurons = plain_matrices, plain_neurons
 
@@ -52,16 +57,24 @@ def test_weights_of_any_network(seed):
     """Every neuron, synapse, delay, read-out: entry by entry, summed where a kernel is shared."""
     net, codes = naive.any_case(seed)
     width, shape = 0.5 + 0.5 * (seed % 3), ("triangle", "superspike", "rectangle")[seed % 3]
-    with leaves(net) as (weights, biases):
+    engine = WeightGradient(net, width=width, shape=shape)
+    # Every other network's loss looks at the inputs of its populations, too.
+    looked_at = sorted(engine.between)[: 2 * (seed % 2)]
+    with leaves(net) as (weights, biases, inputs):
         scores = naive.naive_scores(net, torch.tensor(codes).double(), width, shape)
         mix = mixture(scores)
         total = (scores * mix).sum()
+        arrived = {name: torch.stack(inputs[name], dim=1) for name in looked_at}
+        mixes = {name: mixture(a, 1) / 1e4 for name, a in arrived.items()}
+        total = total + sum((arrived[name] * mixes[name]).sum() for name in looked_at)
         asked = [*(m for found in weights.values() for _, m in found), *biases.values()]
         found = torch.autograd.grad(total, asked, allow_unused=True) if total.requires_grad else ()
-    run = WeightGradient(net, width=width, shape=shape).run(codes)
+    run = engine.run(codes, looked_at)
+    for name, a in arrived.items():
+        np.testing.assert_array_equal(run.inputs[name].numpy(), a.detach().numpy())
     # Whole numbers over a scale: they may be divided in another order.
     np.testing.assert_allclose(run.scores.numpy(), scores.detach().numpy(), rtol=1e-13)
-    own = run.backward(mix)
+    own = run.backward(mix, mixes)
     gradients = dict(zip(map(id, asked), found, strict=False))
     for synapse in net.synapses:
         expected = np.zeros(synapse.weight.shape)
@@ -116,6 +129,10 @@ def test_gradients_are_there_and_misuse_is_refused():
     assert found >= 6
     with pytest.raises(ShapeError, match="shape"):
         run.backward(torch.zeros(1, 1, 1))
+    with pytest.raises(ShapeError, match="input of"):
+        run.backward(torch.zeros_like(run.scores), {"p0": torch.zeros(1, 1, 1)})
+    with pytest.raises(InputError, match="read-out"):
+        WeightGradient(net).run(codes, ["nobody"])
     with pytest.raises(ShapeError, match="codes"):
         WeightGradient(net).run(codes[..., :-1])
     with pytest.raises(InputError, match="shape"):
