@@ -102,15 +102,15 @@ def add_width_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weight-bits", type=positive, default=8, help="2 to 8 (default 8)")
     parser.add_argument("--gain-bits", type=positive, default=8, help="1 to 8 (default 8)")
     parser.add_argument(
-        "--scale", choices=("power_of_two", "search"), default="power_of_two",
-        help="search: of each layer, between powers of two",
+        "--scale", choices=("power_of_two", "search"),
+        help="search: of each layer, between powers of two (default with --calibration)",
     )  # fmt: skip
     parser.add_argument(
-        "--rounding", choices=("nearest", "adaptive"), default="nearest",
-        help="adaptive: of weights, for the least error of membranes; needs --calibration",
+        "--rounding", choices=("nearest", "adaptive"),
+        help="adaptive: of weights, for the least error of membranes (default with --calibration)",
     )  # fmt: skip
     parser.add_argument(
-        "--bias", choices=("own", "corrected"), default="own",
+        "--bias", choices=("own", "corrected"),
         help="corrected: takes the mean error of rounded weights away; needs --calibration",
     )  # fmt: skip
     parser.add_argument(
@@ -118,19 +118,22 @@ def add_width_arguments(parser: argparse.ArgumentParser) -> None:
         help="largest_weight: so that it just fits; for comparisons",
     )  # fmt: skip
     parser.add_argument(
-        "--remap", choices=("microcode", "fold", "auto"), default="microcode",
-        help="DLIF gains: kept, folded into their mean, or folded where 98 %% of spikes agree",
+        "--remap", choices=("microcode", "graded", "bitplane", "fold", "auto"),
+        default="microcode",
+        help="DLIF gains: kept as they are, carried by graded messages, gated bit by bit, folded "
+        "into their mean, or what the profile loses least by",
     )  # fmt: skip
 
 
 def widths(arguments: argparse.Namespace) -> Any:
     """Return the quantiser's configuration."""
-    from neurodeploy.quantization import QuantizeConfig
+    from neurodeploy.quantization import config_for
 
-    return QuantizeConfig(
-        arguments.weight_bits,
-        arguments.gain_bits,
-        arguments.lava_quirks,
+    return config_for(
+        calibrated=arguments.calibration is not None,
+        weight_bits=arguments.weight_bits,
+        gain_bits=arguments.gain_bits,
+        lava_quirks=arguments.lava_quirks,
         scale=arguments.scale,
         rounding=arguments.rounding,
         bias=arguments.bias,

@@ -33,10 +33,12 @@ def demo(arguments: argparse.Namespace) -> int:
     """Run the demo; exit 0 when the way and its exactness checks hold, 3 without Lava."""
     from neurodeploy.pipeline.demo import demo as run_demo
     from neurodeploy.pipeline.settings import DeploySettings
+    from neurodeploy.quantization import config_for
     from neurodeploy.robustness import RobustnessConfig
 
     console = Console(arguments.json)
     settings = DeploySettings(
+        quantize=config_for(calibrated=True),
         robustness=RobustnessConfig(seed=arguments.seed),
         threads=arguments.threads,
         device=arguments.device,

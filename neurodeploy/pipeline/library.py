@@ -39,7 +39,7 @@ from neurodeploy.pipeline.deploy import deploy as deploy_files
 from neurodeploy.pipeline.model import Model, model_from_graph, quantized
 from neurodeploy.pipeline.settings import DeploySettings, default_radii
 from neurodeploy.pipeline.stimulus import stimulus_for, widened
-from neurodeploy.quantization import QuantizeConfig
+from neurodeploy.quantization import config_for
 from neurodeploy.robustness import RobustnessConfig
 
 __all__ = ["deploy", "from_nir", "load", "load_samples", "quantize", "read", "run", "to_nir"]
@@ -114,9 +114,8 @@ def quantize(
     values, samples = calibration if calibration_x is None else calibration_x, None
     if values is not None:
         samples = Stimuli(_array(values), None, held=calibration_x is None)
-    model = quantized(
-        model_from_graph(graph, "model"), profile, QuantizeConfig(weight_bits), samples
-    )
+    config = config_for(calibrated=samples is not None, weight_bits=weight_bits)
+    model = quantized(model_from_graph(graph, "model"), profile, config, samples)
     return Result(model.require_fixed(), model.findings)
 
 
@@ -252,7 +251,8 @@ def deploy(
         seed=seed,
         tolerance_points=tolerance_points,
     )
-    settings = DeploySettings(profile, QuantizeConfig(weight_bits), robustness)
+    config = config_for(calibrated=calibration is not None, weight_bits=weight_bits)
+    settings = DeploySettings(profile, config, robustness)
     return deploy_files(
         model,
         _samples(data),

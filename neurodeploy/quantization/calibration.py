@@ -18,7 +18,7 @@ from neurodeploy.quantization.input_moments import input_moments
 from neurodeploy.quantization.latencies import solve_latencies, with_extra_steps
 from neurodeploy.quantization.plain import require_plain, reset_origin
 from neurodeploy.quantization.population_scale import Seen
-from neurodeploy.quantization.quantize_config import QuantizeConfig
+from neurodeploy.quantization.quantize_config import QuantizeConfig, config_for
 from neurodeploy.quantization.quantizer import longest_delay, quantize_network
 from neurodeploy.simulate import run_fixed, run_float
 
@@ -49,7 +49,7 @@ def quantize(
     profile : Profile
         Target chip.
     config : QuantizeConfig
-        Widths and limits; defaults to 8 bits.
+        Widths and choices; by default 8 bits and what ``config_for`` says.
     calibration : int array [B, n_input] (held for every step) or [T, B, n_input]
         Input codes. Without them only proven bounds are used.
     calibration_hashes : tuple of str
@@ -63,32 +63,31 @@ def quantize(
         For codes of another shape.
     """
     require_plain(network)
-    remap = "microcode" if config is None else config.remap
+    config = config or config_for(calibrated=calibration is not None)
     if calibration is None:
-        mapped, remapped = remap_gains(network, remap)
+        mapped, remapped = remap_gains(network, config.remap)
         net, findings = quantize_network(mapped, profile, config)
         where, text = "calibration", "no calibration data: overflow and rates were not checked"
         note = Finding("info", where, text, "give --calibration")
         return Result(net, (*remapped, *findings, note))
     codes = _checked(network, np.asarray(calibration))
-    mapped, remapped = remap_gains(network, remap, lambda: _blocks(network, codes))
+    mapped, remapped = remap_gains(network, config.remap, lambda: _blocks(network, codes))
     extra = solve_latencies(network, longest_delay(profile)).extra
     # What the chip can do: feedback that is slower there is so in calibration too.
     possible = with_extra_steps(mapped, extra)
-    measures = config is not None and config.measures
     net, findings = quantize_network(
         mapped,
         profile,
         config,
         seen=_seen(possible, codes),
-        moments=input_moments(possible, _blocks(possible, codes)) if measures else None,
+        moments=input_moments(possible, _blocks(possible, codes)) if config.measures else None,
         steps=max(network.steps or 0, len(codes) if codes.ndim == 3 else 0),
         calibration_hashes=calibration_hashes,
     )
     # Against the network of real gains, so that what folding cost is in the numbers.
     slowed = with_extra_steps(network, extra) if extra else None
     checks = _check(network, slowed, net, codes)
-    few = _few_samples(codes.shape[-2]) if measures else []
+    few = _few_samples(codes.shape[-2]) if config.measures else []
     return Result(net, (*remapped, *findings, *few, *checks))
 
 

@@ -10,11 +10,14 @@ from neurodeploy.quantization.gain_remapping import Remap
 
 #: Of ``QuantizeConfig.as_dict``; raised when a field changes its meaning.
 CONFIG_SCHEMA = 1
+#: What is best where calibration samples tell how good a rounding is. A corrected bias is not among
+#: them: beside adaptive rounding it keeps no more robustness, and it may need an always-on line.
+_MEASURED = {"scale": "search", "rounding": "adaptive"}
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizeConfig:
-    """What the quantiser may choose.
+    """What the quantiser may choose; by default what needs no samples (see ``config_for``).
 
     Parameters
     ----------
@@ -85,3 +88,21 @@ class QuantizeConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON types, with the version of its schema."""
         return {"schema": CONFIG_SCHEMA, **asdict(self)}
+
+
+def config_for(*, calibrated: bool, **chosen: Any) -> QuantizeConfig:
+    """Return the configuration of ``chosen`` fields, and the best for those that are None.
+
+    With calibration samples that is scale ``search`` and rounding ``adaptive``; without them, and
+    beside weight_exponent ``largest_weight``, the plain ones.
+
+    Parameters
+    ----------
+    calibrated : bool
+        Whether there are samples.
+    **chosen
+        Fields of QuantizeConfig; None leaves one open.
+    """
+    given = {name: value for name, value in chosen.items() if value is not None}
+    measured = calibrated and given.get("weight_exponent") != "largest_weight"
+    return QuantizeConfig(**{**(_MEASURED if measured else {}), **given})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,7 +209,7 @@ def _quantize_population(
         arriving, _ = arriving_at(
             network, given, timeline.delay, bounds_in(1.0), bits=bits, limit=config.sparse_limit
         )
-        factor = best_factor(partial(scale_loss, given, arriving, bounds_in, measured, bits))
+        factor = best_factor(scale_loss(given, arriving, bounds_in, measured, bits))
     population = in_units(given, factor)
     drive = drive_of(network, population)
     incoming, written_out = arriving_at(

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from neurodeploy.errors import RangeError
 from neurodeploy.network import Population
 from neurodeploy.quantization.convolutions import DemandOf
-from neurodeploy.quantization.exponents import fit_exponents
+from neurodeploy.quantization.exponents import Fitted, fit_exponents
 from neurodeploy.quantization.incoming import Incoming
 from neurodeploy.quantization.plain import threshold_distance
+from neurodeploy.quantization.population_scale import Scale
 from neurodeploy.quantization.rounders import MembraneRounder
 
 #: Inputs of a neuron up to which the search looks at moments between them, too.
@@ -24,11 +26,12 @@ def scale_loss(
     bounds_in: Callable[[float], DemandOf],
     measured: MembraneRounder,
     bits: int,
-    factor: float,
-) -> float:
-    """Return the loss with a membrane unit ``factor`` times smaller, in the membrane's own units.
+) -> Callable[[float], float]:
+    """Return the loss by factor: with a membrane unit so many times smaller, in its own units.
 
-    Of weights, rounded to the nearest, and of thresholds, per neuron.
+    Of weights, rounded to the nearest, and of thresholds, per neuron. A factor at which a state is
+    no longer proven to stay in its register, which it is at factor 1, is no choice: a finer grid
+    is not worth an overflow on input that nobody has seen.
 
     Parameters
     ----------
@@ -42,18 +45,38 @@ def scale_loss(
     Raises
     ------
     RangeError
-        If no scale fits.
+        By the function that is returned, if no scale fits.
     """
     cheap = _cheap(measured, incoming)
-    scaled = [replace(i, values=i.values * factor) for i in incoming]
     where = f"population {population.name}"
-    fitted = fit_exponents(where, scaled, bits, bounds_in(factor)(scaled), cheap)
-    lost = sum(cheap.loss(i, r) * _rows(i) for i, r in zip(scaled, fitted.rounded, strict=True))
-    distance = threshold_distance(population) * factor
-    distance = distance[np.isfinite(distance)]
-    unit = 2.0**fitted.scale.p
-    missed = ((np.rint(distance * unit) / unit - distance) ** 2).sum()
-    return float(lost + missed) / factor**2
+
+    def fitted_at(factor: float) -> tuple[list[Incoming], Fitted]:
+        scaled = [replace(i, values=i.values * factor) for i in incoming]
+        return scaled, fit_exponents(where, scaled, bits, bounds_in(factor)(scaled), cheap)
+
+    kept = _proven(lambda: fitted_at(1.0)[1].scale)
+
+    def loss(factor: float) -> float:
+        scaled, fitted = fitted_at(factor)
+        if not kept <= _proven(lambda: fitted.scale):
+            raise RangeError(f"{where}: no scale is proven at a membrane unit of 1 / {factor}")
+        lost = sum(cheap.loss(i, r) * _rows(i) for i, r in zip(scaled, fitted.rounded, strict=True))
+        distance = threshold_distance(population) * factor
+        distance = distance[np.isfinite(distance)]
+        unit = 2.0**fitted.scale.p
+        missed = ((np.rint(distance * unit) / unit - distance) ** 2).sum()
+        return float(lost + missed) / factor**2
+
+    return loss
+
+
+def _proven(found: Callable[[], Scale]) -> set[str]:
+    """Return the states that are proven to fit; none where no scale does."""
+    try:
+        scale = found()
+    except RangeError:
+        return set()
+    return {name for name, proven in (("u", scale.u_proven), ("v", scale.v_proven)) if proven}
 
 
 def _rows(incoming: Incoming) -> float:

@@ -78,7 +78,10 @@ def test_the_same_integers_as_those_of_a_gain_multiplied_in_by_hand():
     codes = codes_for(network)
     folded, _ = quantize(network, LOIHI2, QuantizeConfig(remap="fold"), calibration=codes)
     expected, _ = quantize(
-        replace(network, populations=biased, synapses=by_hand), LOIHI2, calibration=codes
+        replace(network, populations=biased, synapses=by_hand),
+        LOIHI2,
+        QuantizeConfig(),
+        calibration=codes,
     )
     for s, e in zip(folded.synapses, expected.synapses, strict=True):
         assert (s.weight == e.weight).all()

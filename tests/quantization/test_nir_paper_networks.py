@@ -40,11 +40,12 @@ def braille_codes():
         ("braille_noDelay_noBias_subtract.nir", "subtract", 120, 113),
     ],
 )
-def test_braille_keeps_its_decision_in_eight_bits(file, reset, spikes, near):
+@pytest.mark.parametrize("config", [QuantizeConfig(), None])
+def test_braille_keeps_its_decision_in_eight_bits(file, reset, spikes, near, config):
     codes = braille_codes()
     contract = {"dt": 1e-4, "steps": len(codes), "reset": reset, "encoder_bits": 1}
     network = deployable(f"03_rnn/{file}", **contract)
-    net, findings = quantize(network, LOIHI2, calibration=codes)
+    net, findings = quantize(network, LOIHI2, config, calibration=codes)
     assert not check_legality(net)
     assert not any("extra_steps" in f.numbers for f in findings)
     hidden = net.population("lif1.lif")
@@ -55,8 +56,10 @@ def test_braille_keeps_its_decision_in_eight_bits(file, reset, spikes, near):
     meant = run_float(network, codes, record=("spikes",)).records
     fixed = run_aligned(net, codes).records
     assert meant["lif1.lif/spikes"].sum() == spikes
-    # The weights of a recurrent network in 8 bits move single spikes; the reference found 113.
-    assert abs(fixed["lif1.lif/spikes"].sum() - near) <= 8
+    # The weights of a recurrent network in 8 bits move single spikes; the reference found 113 of
+    # plain rounding. What is chosen by calibration samples is nearer to what is meant.
+    wanted = near if config is not None else spikes
+    assert abs(fixed["lif1.lif/spikes"].sum() - wanted) <= 8
     assert fixed["lif2/spikes"].sum(axis=(0, 1)).argmax() == 1
 
 
@@ -64,7 +67,7 @@ def test_the_digit_network_stays_convolutional_and_close():
     rng = np.random.default_rng(0)
     network = deployable("02_cnn/cnn_sinabs.nir", dt=1.0, steps=30, encoder_bits=1)
     codes = (rng.random((30, 4, network.n_input)) < 0.05).astype(int)
-    net, _ = quantize(network, LOIHI2, calibration=codes)
+    net, _ = quantize(network, LOIHI2, QuantizeConfig(), calibration=codes)
     assert not check_legality(net)
     assert [s.kind for s in net.synapses] == ["conv", "conv", "conv", "dense", "dense"]
     assert [p.shape for p in net.populations[:3]] == [(16, 16, 16), (16, 16, 16), (8, 8, 8)]

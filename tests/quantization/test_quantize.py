@@ -275,7 +275,7 @@ def test_an_always_on_line_is_legal_whatever_signs_and_widths(bits):
 def test_wide_input_codes_cost_weight_bits_and_say_so(bits):
     network = dataclasses.replace(random_network(3), encoder=ConstantEncoder(0.0, 1.0, bits))
     codes = codes_for(network) * 2 ** (bits - 8)
-    net, findings = quantize(network, LOIHI2, calibration=codes)
+    net, findings = quantize(network, LOIHI2, QuantizeConfig(), calibration=codes)
     assert any("bits less than they could" in f.what for f in findings)
     before = run_float(network, codes, record=("spikes",)).records["a/spikes"]
     after = run_fixed(net, codes, record=("spikes",))
