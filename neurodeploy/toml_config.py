@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -45,7 +46,12 @@ def toml_value(text: str) -> Any:
 
 
 def updated(
-    where: str, base: C, settings: Mapping[str, Any], *, prefix: str = "", also: str = ""
+    where: str,
+    base: C,
+    settings: Mapping[str, Any],
+    *,
+    prefix: str = "",
+    also: Sequence[str] = (),
 ) -> C:
     """Return the dataclass ``base`` with ``settings`` in place; nested tables go down one level.
 
@@ -57,21 +63,23 @@ def updated(
         Values by field; a field that is a dataclass takes a mapping.
     prefix : str
         What errors put before a key.
-    also : str
-        Keys beside the fields, as the list of known ones shows them.
+    also : sequence of str
+        Keys beside the fields.
 
     Raises
     ------
     InputError
-        For an unknown key (the message lists the known ones) or a value of the wrong type.
+        For an unknown key (the message lists the known ones, and names the one that is spelled
+        most alike) or a value of the wrong type.
     """
     hints = get_type_hints(type(base))
     values: dict[str, Any] = {}
     for key, value in settings.items():
         label = f"{where}: {prefix}{key}"
         if key not in hints:
-            known = ", ".join(f"{prefix}{name}" for name in hints)
-            raise InputError(f"{label} is unknown; known: {'' if prefix else also}{known}")
+            names = [*also, *hints] if not prefix else [*hints]
+            known = ", ".join(f"{prefix}{name}" for name in names)
+            raise InputError(f"{label} is unknown;{_nearest(key, names, prefix)} known: {known}")
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, Mapping):
                 raise InputError(f"{label} is a table: write [{key}] or {key}.name=value")
@@ -80,6 +88,15 @@ def updated(
         else:
             values[key] = typed(label, hints[key], value)
     return dataclasses.replace(base, **values)  # type: ignore[type-var]
+
+
+def _nearest(key: str, names: Sequence[str], prefix: str) -> str:
+    """Ask whether another key was meant; empty where none is spelled alike."""
+    by_lower = {name.lower(): name for name in names}
+    wanted = key.lower().replace("-", "_")
+    found = difflib.get_close_matches(wanted, by_lower, n=1)
+    found = found or [name for name in by_lower if name.startswith(wanted)]
+    return f" did you mean {prefix}{by_lower[found[0]]}?" if found else ""
 
 
 def typed(label: str, wanted: Any, value: Any) -> Any:

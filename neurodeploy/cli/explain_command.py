@@ -56,7 +56,10 @@ def explain(arguments: argparse.Namespace) -> int:
     console.say(sentence(document))
     console.table(
         ("population", "differ: own", "in all", "of", "decision if float up to here"),
-        ((s.population, s.differing, s.spread, s.entries, s.decision) for s in found.stages),
+        (
+            (s.population, s.differing, s.spread, s.entries, _decision(s.decision))
+            for s in found.stages
+        ),
     )
     if found.culprit is not None:
         moved = document["culprit"]["contributions"]
@@ -70,3 +73,7 @@ def explain(arguments: argparse.Namespace) -> int:
         f"neurodeploy robustness {arguments.network} --data {arguments.input} --out DIR"
     )
     return 0
+
+
+def _decision(decision: int) -> str:
+    return "tie" if decision == -1 else str(decision)

@@ -16,6 +16,7 @@ from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import FixedPointNetwork, Network, decide
 from neurodeploy.pipeline.running_cost import fixed_activity
 from neurodeploy.pipeline.settings import StageProgress
+from neurodeploy.quantization.gain_remapping import folded_gains
 from neurodeploy.robustness import RobustnessResult
 from neurodeploy.robustness.certificates import (
     SmoothingConfig,
@@ -178,6 +179,7 @@ def _deviation(
         "equal": int(equal.sum()),
         "different": int(different.sum()),
         "undecided": int(undecided.sum()),
+        "folded_gains": folded_gains(network, net),
         "different_samples": index[different].tolist(),
         "undecided_samples": index[undecided].tolist(),
     }

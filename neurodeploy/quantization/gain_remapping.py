@@ -128,12 +128,18 @@ def fold(network: Network, names: Iterable[str]) -> Network:
 
 def as_mapped(network: Network, net: FixedPointNetwork) -> Network:
     """Return ``network`` as ``net`` means it: gains folded where the integers have none."""
-    names = [
+    names = folded_gains(network, net)
+    return fold(network, names) if names else network
+
+
+def folded_gains(network: Network, net: FixedPointNetwork) -> list[str]:
+    """Return the names of the populations whose gain is folded in ``net``."""
+    integers = {p.name: p for p in net.populations}
+    return [
         p.name
         for p in network.populations
-        if p.gain is not None and net.population(p.name).gain is None
+        if p.gain is not None and p.name in integers and integers[p.name].gain is None
     ]
-    return fold(network, names) if names else network
 
 
 def mean_gain(gain: NDArray[np.float64], steps: int) -> float:

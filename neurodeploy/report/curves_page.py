@@ -59,6 +59,10 @@ def robustness_csv(robustness: Document) -> str:
     return csv_text(table.columns, table.rows)
 
 
+_SHARES = ("float", "fixed", "lost", "gained")
+_LIMITS = ("drop", "drop_lower95", "drop_upper95")
+
+
 def _sanity(robustness: Document) -> tuple[Block, ...]:
     """Return every sanity line: those that fail in the open, those that hold folded."""
     lines = robustness["sanity"]
@@ -96,6 +100,7 @@ def _accuracy_blocks(robustness: Document) -> tuple[Block, ...]:
         ),
         FigureGrid(tuple(figures), (*_LEGEND, ("threshold", "lost"))),
         _accuracy_table(rows),
+        *_without_given(rows),
         Paragraph(
             "Null: the same attack on the float network twice, with other seeds; lost and gained "
             "by luck alone. Transfer: accuracy on points found on the other network alone, which "
@@ -104,6 +109,37 @@ def _accuracy_blocks(robustness: Document) -> tuple[Block, ...]:
         ),
         _beside_table(rows),
     )
+
+
+def _without_given(rows: Sequence[Document]) -> tuple[Block, ...]:
+    """Return the strengths as they are without the points from elsewhere, where there are any."""
+    pairs = [(row, alone) for row in rows if (alone := row.get("without_given"))]
+    if not pairs:
+        return ()
+    columns = (
+        "perturbation", "radius", "float", "integers", "lost", "gained", "drop",
+        "drop one-sided low", "drop one-sided high", "verdict without", "verdict",
+    )  # fmt: skip
+    table = Table(
+        "The same without the points from elsewhere",
+        columns,
+        tuple(
+            (
+                text_cell(row["perturbation"]),
+                number_cell(plain(row["radius_codes"]), row["radius_codes"]),
+                *(number_cell(percent(alone[k]), alone[k]) for k in _SHARES),
+                *(number_cell(points(alone[k]), alone[k]) for k in _LIMITS),
+                text_cell(alone["verdict"]),
+                text_cell(row["verdict"]),
+            )
+            for row, alone in pairs
+        ),
+    )
+    words = (
+        "Points from elsewhere count in the numbers above. They make a verdict worse, never "
+        "better: of the verdicts with them and without them the worse one stands."
+    )
+    return (Paragraph(words), table)
 
 
 def _beside_table(rows: Sequence[Document]) -> Table:

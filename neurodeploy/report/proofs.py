@@ -47,7 +47,16 @@ def deviation_sentence(found: Document) -> str:
         f"Of {count(found['n'])} decisions of the deployed integers, {count(found['equal'])} are "
         "proven equal to those of the float network computed in exact real numbers, "
         f"{count(found['different'])} are proven different, and {count(found['undecided'])} are "
-        "undecided."
+        f"undecided.{_folded_words(found.get('folded_gains') or ())}"
+    )
+
+
+def _folded_words(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return (
+        f" The float network is the one with the gains of {', '.join(names)} folded into their "
+        "means: what folding costs is no part of this."
     )
 
 

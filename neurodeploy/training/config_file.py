@@ -40,7 +40,7 @@ def config_from_dict(document: Mapping[str, Any], where: str) -> TrainingConfig:
     settings = dict(document)
     base = recipe(typed(f"{where}: recipe", str, settings.pop("recipe", "lif")))
     try:
-        config = updated(where, base, settings, also="recipe, ")
+        config = updated(where, base, settings, also=("recipe",))
     except RangeError as error:
         raise RangeError(f"{where}: {error}") from error
     return config

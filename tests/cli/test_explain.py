@@ -108,3 +108,20 @@ def test_a_float_model_and_a_decision_that_stays_are_told(files, capsys):
             assert "the decision did not turn" in words
             return
     raise AssertionError("every decision turned")
+
+
+def test_a_tie_is_called_one(files, capsys):
+    """Nothing enters, so no class leads, whatever is set right."""
+    folder, net, data = files
+    stored = dict(np.load(data))
+    dark = folder / "dark.npz"
+    np.savez(dark, **{**stored, "images": np.zeros_like(stored["images"])})
+    capsys.readouterr()
+    found = document(capsys, "explain", net, "--input", dark, "--sample", 0)
+    assert [stage["decision"] for stage in found["stages"]] == [-1] * len(found["stages"])
+    assert main(["explain", str(net), "--input", str(dark), "--sample", "0"]) == 0
+    words = capsys.readouterr().out
+    assert "nothing (a tie)" in words
+    for stage in found["stages"]:
+        assert re.search(rf"^  {stage['population']} .* tie$", words, re.MULTILINE)
+    assert "-1" not in words

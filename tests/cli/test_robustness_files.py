@@ -195,19 +195,27 @@ def test_an_older_page_does_not_stay_beside_new_numbers(files, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[robustness]\nradi = [3]", "radi is unknown; known: robustness.perturbations"),
+        (
+            "[robustness]\nradi = [3]",
+            "radi is unknown; did you mean robustness.radii_codes? known: "
+            "robustness.perturbations, ",
+        ),
         ("[robustness]\nradii_codes = [9, 3]", "rising"),
         ("[robustness]\nperturbations = 3", "a list of words"),
         ("[robustness]\nseed = 3\nnull_seed = 3", "compare a run with itself"),
         ("[curves]\nfaults = ['rust']", "do not exist"),
         ("[curves]\ncertified_radii_codes = [0]", "from 1 on"),
         ("curves = 3", "is a table"),
-        ("[certificate]\ndeviation = true", "certificate is unknown; known: robustness, curves, "),
+        (
+            "[certificate]\ndeviation = true",
+            "certificate is unknown; did you mean certificates? known: robustness, curves, ",
+        ),
         ("[certificates]\ndeviations = true", "known: certificates.deviation"),
         ("[certificates]\nstability = 1", "needs bool"),
         ("[smoothing]\nn = 500", "sigma_codes is missing"),
         ("[smoothing]", "sigma_codes is missing"),
-        ("[smoothing]\nsigma = 26", "known: smoothing.sigma_codes"),
+        ("[smoothing]\nSigma-Code = 26", "did you mean smoothing.sigma_codes? known: smoothing."),
+        ("[robustness]\nzzz = 26", "robustness.zzz is unknown; known: robustness.perturbations, "),
         ("[smoothing]\nsigma_codes = -1", "must be positive"),
         ("[smoothing]\nsigma_codes = 'wide'", "needs float"),
         ("[smoothing]\nsigma_codes = inf", "finite"),

@@ -9,9 +9,12 @@ from oracles.random_networks import random_fixed_network
 from neurodeploy.errors import FileFormatError, InputError, NeurodeployError
 from neurodeploy.files import content_hash, replacing
 from neurodeploy.network import (
+    ConstantEncoder,
+    Readout,
     Samples,
     SparseLayout,
     Traces,
+    integers_hash,
     load_network,
     load_samples,
     network_hash,
@@ -87,6 +90,44 @@ def test_every_field_counts_in_the_hash(tmp_path, name, fields):
     assert not same(net, other)
     assert network_hash(net) != save_network(other, tmp_path / "net.h5")
     assert same(load_network(tmp_path / "net.h5"), other)
+
+
+def test_integers_are_the_same_whatever_stands_beside_them(tmp_path):
+    net = network_of_every_kind()
+    known = integers_hash(net)
+    beside = [
+        dataclasses.replace(net, profile="another", nir_file=b"x", contract={"dt": 1.0},
+                            calibration=("ab",)),
+        changed(net, "map", nir_nodes=("other",)),
+        changed(net, "map", scale=3.5),
+        changed(net, "late", origin=0.25),
+    ]  # fmt: skip
+    for other in beside:
+        assert network_hash(other) != network_hash(net)
+        assert integers_hash(other) == known
+        save_network(other, tmp_path / "net.h5")
+        assert integers_hash(load_network(tmp_path / "net.h5")) == known
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("map", {"refractory_steps": 4}),
+        ("map", {"bias": 1}),
+        ("late", {"reset": "zero"}),
+        ("gain", {"gain": [4, 255]}),
+        ("s", {"delay": 1}),
+        ("s", {"weight": [3, 5, 7, 9, 2, 4]}),
+        ("r", {"message_bits": 1}),
+        ("", {"readout": Readout("map", "count", (0, 2))}),
+        ("", {"encoder": ConstantEncoder(high=0.5)}),
+        ("", {"steps": 3}),
+    ],
+)
+def test_other_integers_have_another_hash(name, fields):
+    net = network_of_every_kind()
+    other = changed(net, name, **fields) if name else dataclasses.replace(net, **fields)
+    assert integers_hash(other) != integers_hash(net)
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path):

@@ -3,10 +3,13 @@
 import copy
 import re
 
+import numpy as np
 import pytest
+from robustness import test_sanity as pools
+from robustness.test_given_verdicts import planted, right
 
 from neurodeploy.report.curves_page import write_curves
-from neurodeploy.report.number_text import GAP
+from neurodeploy.report.number_text import GAP, percent, points
 from neurodeploy.report.proofs import deviation_sentence, gain_rows, smoothing_facts
 
 ROBUSTNESS = {
@@ -127,3 +130,32 @@ def test_what_was_not_made_has_no_section(tmp_path, absent):
     curves = copy.deepcopy(CURVES)
     curves[absent] = None
     assert absent not in sections(curves, tmp_path)
+
+
+def test_folded_gains_are_said_with_the_proof():
+    assert "folded" not in deviation_sentence({**DEVIATION, "folded_gains": []})
+    said = deviation_sentence({**DEVIATION, "folded_gains": ["lif1", "lif2"]})
+    assert "gains of lif1, lif2 folded into their means" in said
+
+
+def test_numbers_without_the_points_from_elsewhere_stand_beside_the_others(tmp_path):
+    """Points that break the float network alone: the page shows what they hide."""
+    alone, joined = planted(), planted((right(0.5) & ~right(0.05, 0.465), np.ones(pools.N, bool)))
+    for row, shown in ((alone, False), (joined, True)):
+        document = {**ROBUSTNESS, "robustness": [row]}
+        write_curves(document, CURVES, tmp_path / "r.html")
+        html = (tmp_path / "r.html").read_text(encoding="utf-8")
+        table = re.search(
+            r"<table[^>]*>\s*<caption>The same without the points from elsewhere.*?</table>",
+            html, re.DOTALL,
+        )  # fmt: skip
+        assert (table is not None) == shown
+        assert ("They make a verdict worse, never better" in re.sub(r"\s+", " ", html)) == shown
+    without = joined["without_given"]
+    assert without["drop"] > joined["drop"]
+    text = re.sub(r"[^\S\u00a0]+", " ", re.sub(r"<[^>]*>", " ", table.group()))
+    for value in (percent(without[k]) for k in ("float", "fixed", "lost", "gained")):
+        assert value in text
+    for value in (points(without[k]) for k in ("drop", "drop_lower95", "drop_upper95")):
+        assert value in text
+    assert f"{without['verdict']} {joined['verdict']}" in text

@@ -16,8 +16,11 @@ from neurodeploy.network import (
     Synapse,
     decide,
 )
+from neurodeploy.quantization import QuantizeConfig, quantize
+from neurodeploy.quantization.gain_remapping import fold, folded_gains
 from neurodeploy.robustness.certificates.deviation import OPEN, certify_deviation
 from neurodeploy.robustness.certificates.deviation_enclosure import Enclosure, ExactMatrix
+from neurodeploy.robustness.certificates.deviation_flips import predict_flips
 from neurodeploy.robustness.certificates.deviation_pairs import real_matrix
 from neurodeploy.simulate import run_fixed, run_float
 
@@ -202,3 +205,33 @@ def test_refusals():
     odd = dataclasses.replace(network, populations=(limited, *network.populations[1:]))
     with pytest.raises(UnsupportedNodeError):
         certify_deviation(odd, net, codes)
+
+
+def test_folded_gains_are_compared_with_the_folded_network():
+    """The proof is about rounding: gains are folded in both, and the oracle says the same."""
+    rng = np.random.default_rng(8)
+    compared = 0
+    for network, _, codes in cases(9, seed=31):
+        codes = codes[:3]
+        gained = [p.name for p in network.populations if p.gain is not None]
+        loud = [
+            dataclasses.replace(p, gain=rng.uniform(0.4, 1.6, network.steps)) if p.name in gained
+            else p
+            for p in network.populations
+        ]  # fmt: skip
+        network = dataclasses.replace(network, populations=tuple(loud))
+        if not gained:
+            continue
+        net = quantize(network, CHIP, QuantizeConfig(8, remap="fold")).value
+        assert folded_gains(network, net) == gained
+        folded = fold(network, gained)
+        result = certify_deviation(network, net, codes)
+        assert result.as_dict() == certify_deviation(folded, net, codes).as_dict()
+        true = np.array([Exact(folded, c).decision() for c in codes])
+        decided = result.real != OPEN
+        assert (result.real[decided] == true[decided]).all()
+        assert (result.fixed[result.equal] == true[result.equal]).all()
+        compared += int(decided.sum())
+        guess = predict_flips(network, net, codes, draws=1)
+        assert guess.flips == predict_flips(folded, net, codes, draws=1).flips
+    assert compared > 5

@@ -3,6 +3,9 @@
 For each sample, given as codes, two questions are answered about the float network in exact real
 numbers (not in float64):
 
+Gains that the quantiser folded are folded in the float network too: the certificate is about what
+rounding does, and ``quantize`` says beside it what folding costs.
+
 * ``proven``: what does it do? Its states are enclosed in intervals that are rounded outward, and
   compared with an exact run of the integers. A decision is equal or different for certain, but
   for samples on which a real membrane is within some units in the last place of its threshold.
@@ -25,6 +28,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError, ShapeError
 from neurodeploy.network import ALIGN_BITS, FixedPointNetwork, Network, Traces, decide
+from neurodeploy.quantization.gain_remapping import as_mapped
 from neurodeploy.robustness.certificates.deviation_budget import BudgetRun, BudgetStep
 from neurodeploy.robustness.certificates.deviation_enclosure import Enclosure, down, up
 from neurodeploy.robustness.certificates.deviation_ledger import OPEN, Doubt, Guarantee, Ledger
@@ -95,7 +99,8 @@ def certify_deviation(
     Parameters
     ----------
     network : Network
-        The float network that was quantised (composed).
+        The float network that was quantised (composed); its gains are folded where ``net`` has
+        none (``quantization.gain_remapping.as_mapped``).
     net : FixedPointNetwork
         What the quantiser made of it.
     codes : int [B, n_input]
@@ -109,7 +114,7 @@ def certify_deviation(
     ShapeError, RangeError
         For codes that do not fit.
     """
-    pair = pair_networks(network, net)
+    pair = pair_networks(as_mapped(network, net), net)
     array = _checked(net, codes)
     each = net.steps * sum(p.size for p in net.populations)
     block = max(1, _BLOCK_VALUES // each)

@@ -31,6 +31,7 @@ from neurodeploy.network import (
     Traces,
     decide,
 )
+from neurodeploy.quantization.gain_remapping import as_mapped
 from neurodeploy.quantization.incoming import input_factor
 from neurodeploy.quantization.rounding import weight_step
 from neurodeploy.robustness.certificates.deviation_pairs import PopulationPair, pair_networks
@@ -95,7 +96,7 @@ def predict_flips(
     Parameters
     ----------
     network : Network
-        The float network that was quantised (composed).
+        The float network that was quantised (composed); gains are folded where ``net`` has none.
     net : FixedPointNetwork
         Gives the spacing of what each register can hold.
     codes : int [B, n_input]
@@ -115,6 +116,7 @@ def predict_flips(
 
     if draws < 1:
         raise RangeError(f"flips: {draws} draws; at least one is needed")
+    network = as_mapped(network, net)
     pair = pair_networks(network, net)
     plain = run_float(network, codes, record=("spikes",))
     generator = np.random.default_rng(seed)
@@ -130,6 +132,7 @@ def measured_flips(network: Network, net: FixedPointNetwork, codes: NDArray[Any]
     """Count the flips that the integers make: one "draw", for comparison."""
     from neurodeploy.simulate import run_fixed, run_float
 
+    network = as_mapped(network, net)
     plain = run_float(network, codes, record=("spikes",))
     return _compared(network, plain, [run_fixed(net, codes, record=("spikes",))])
 
