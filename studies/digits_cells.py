@@ -21,7 +21,7 @@ from neurodeploy import hardware_profiles
 from neurodeploy.files import write_json
 from neurodeploy.graph import read
 from neurodeploy.lowering import compose, lower
-from neurodeploy.network import decide, network_hash
+from neurodeploy.network import decide, integers_hash
 from neurodeploy.quantization import QuantizeConfig, quantize
 from neurodeploy.robustness import RobustnessConfig, check_overlap, evaluate
 from neurodeploy.robustness.certificates import certify
@@ -34,7 +34,10 @@ RADII = (RADIUS, 2 * RADIUS)
 #: Radii of the certificates; sixteen codes are one grey level of the digits. Intervals are quick;
 #: the refinement is for the radius and the weights that the claims are about.
 INTERVAL_RADII, REFINED_RADII, REFINED_BITS = (1, 4, 8, 16), (4,), 8
-SCHEMA = 1
+#: 2: ``network`` is a hash of the integers alone (1: of all that NET.h5 stores, the profile's text
+#: too), and ``weak`` names the networks for which a sanity line failed (1: there is none).
+SCHEMA = 2
+READABLE = (1, SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def run_cell(cell: Cell, folder: Path, code: str, training: str) -> None:
         "schema": SCHEMA,
         "code": code,
         "training": training,
-        "network": network_hash(net)[:16],
+        "network": integers_hash(net)[:16],
         "variant": cell.model.variant.name,
         "seed": cell.model.seed,
         "fold": cell.model.fold,
@@ -113,6 +116,7 @@ def run_cell(cell: Cell, folder: Path, code: str, training: str) -> None:
             f"{row['perturbation']}/{row['radius_codes']}": {
                 "verdict": row["verdict"],
                 "attack_too_weak": row["attack_too_weak"],
+                "weak": sorted({line["concerns"] for line in row["sanity"] if not line["ok"]}),
                 "failing": [line["line"] for line in row["sanity"] if not line["ok"]],
                 "transfer": row["transfer"],
             }
@@ -148,7 +152,7 @@ def code_of(cell: Cell, folder: Path) -> str:
     if not path.is_file():
         return ""
     found = json.loads(path.read_text(encoding="utf-8"))
-    return str(found["code"]) if found["schema"] == SCHEMA else ""
+    return str(found["code"]) if found["schema"] in READABLE else ""
 
 
 def load_cell(cell: Cell, folder: Path) -> Mapping[str, Any] | None:

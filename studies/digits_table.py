@@ -14,7 +14,7 @@ from digits_cells import BITS, INTERVAL_RADII, RADII, REFINED_RADII, Cell, all_c
 from digits_models import FOLDS, RADIUS, SEEDS, VARIANTS, Variant
 from numpy.typing import NDArray
 
-from neurodeploy.robustness.config import CONFIDENCE, SIDES
+from neurodeploy.robustness.config import CONFIDENCE, SIDES, Side
 from neurodeploy.robustness.seed_clusters import clustered_drop, image_replicates, seed_variance
 from neurodeploy.robustness.verdict import Strength, Verdict, judge
 
@@ -138,6 +138,19 @@ class Results:
         ]
         return sum(bool(row.get("attack_too_weak")) for row in rows), len(rows)
 
+    def weak_sides(self, variant: str, bits: int, strength: str) -> frozenset[Side]:
+        """Return the networks for which a sanity line of ``strength`` failed in some cell.
+
+        Cells that were made before sides were kept may mean either: both.
+        """
+        return frozenset(
+            side
+            for cell, found in self.cells.items()
+            if cell.model.variant.name == variant and cell.bits == bits
+            for row in [found["rows"].get(strength, {})]
+            for side in row.get("weak", SIDES if row.get("attack_too_weak") else ())
+        )
+
     def _by_seed(self, variant: str, bits: int, pick: Any) -> dict[int, dict[int, bool]]:
         """Return ``pick`` per seed and image."""
         seeds: dict[int, dict[int, bool]] = {}
@@ -251,7 +264,8 @@ def report_text(results: Results, code: str) -> str:
         f"Lost: robust in float, not in integers. Verdict at {100 * TOLERANCE:g} points, Holm over",
         f"the strengths of one evaluation (the {len(RADII)} radii of one variant and width),",
         f"intervals over images and seeds. Weak: of the {FOLDS * SEEDS} cells of a line, those in",
-        "which a sanity line of the attack failed; one is enough for no survival and no loss.", "",
+        "which a sanity line of the attack failed; one is enough for no survival, and for no loss",
+        "if it is about the float network, or does not say about which.", "",
         *_drops(results), "", "## Claims", "",
         f"The intervals of a claim's pairs hold together in {100 * CONFIDENCE:g} % (Bonferroni). A",
         "claim is confirmed if all its pairs are, and refuted if one is. A pair is open where the",
@@ -331,7 +345,7 @@ def _drop_lines(results: Results, name: str, bits: int) -> list[str]:
             continue
         drop = clustered_drop(sides[0] > 0, sides[1] > 0, REPLICATES, radius)
         weak, _ = results.weak_cells((name,), bits, f"suite/{radius}")
-        doubted = frozenset(SIDES if weak else ())
+        doubted = results.weak_sides(name, bits, f"suite/{radius}")
         strengths.append(Strength(float(sides[0].mean()), drop, doubted))
         starts.append((f"{name} | {bits} | {radius}", weak))
     verdicts = judge(strengths, TOLERANCE)

@@ -19,8 +19,11 @@ def on_path():
     sys.path.remove(str(STUDIES))
 
 
-def write_cell(folder, cell, right, *, weak=False, images=100):
-    """Write a cell whose images are right as ``right(measure, image)`` says."""
+def write_cell(folder, cell, right, *, weak=False, images=100, sides=None):
+    """Write a cell whose images are right as ``right(measure, image)`` says.
+
+    ``sides`` None: as cells were before they said which network's attack was weak.
+    """
     from digits_cells import INTERVAL_RADII, RADII, REFINED_RADII
 
     index = [image for image in range(images) if image % 5 == cell.model.fold]
@@ -32,10 +35,14 @@ def write_cell(folder, cell, right, *, weak=False, images=100):
     proofs = [f"interval/{radius}" for radius in INTERVAL_RADII]
     proofs += [f"refined/{radius}" for radius in REFINED_RADII] if cell.bits == 8 else []
     document = {
-        "schema": 1, "code": "abc", "network": "def", "variant": cell.model.variant.name, "seed": cell.model.seed,
+        "schema": 1 if sides is None else 2, "code": "abc", "network": "def", "variant": cell.model.variant.name, "seed": cell.model.seed,
         "fold": cell.model.fold, "bits": cell.bits, "index": index,
         "clean": {"float": text("clean"), "fixed": text("clean")},
-        "rows": {m: {"verdict": "survives", "attack_too_weak": weak} for m in measures},
+        "rows": {
+            m: {"verdict": "survives", "attack_too_weak": weak,
+                **({} if sides is None else {"weak": sides})}
+            for m in measures
+        },
         "robust": {m: {"float": text(m), "fixed": text(f"fixed {m}")} for m in measures},
         "certified": {key: text(key) for key in proofs},
     }  # fmt: skip
@@ -254,3 +261,36 @@ def test_what_the_table_lacks_is_told(tmp_path):
     assert len(differences(rows, file)) == len(rows)
     rows[0]["fixed"] = ""
     assert "fixed ''" in differences(rows, tmp_path / "a" / "table.csv")[0]
+
+
+@pytest.mark.parametrize(
+    ("sides", "verdict", "drop"),
+    [
+        (None, "undecided", 70),  # an old cell: it may be either
+        (["float"], "undecided", 70),
+        (["fixed", "float"], "undecided", 70),
+        (["fixed"], "lost", 70),  # too weak on the integers alone: the drop is understated
+        (["fixed"], "undecided", 0),
+        ([], "survives", 0),
+    ],
+)
+def test_a_weak_attack_concerns_the_network_it_was_weak_on(tmp_path, sides, verdict, drop):
+    from digits_cells import all_cells, code_of
+    from digits_table import Results, _drops
+
+    def right(measure, image):
+        return image % 100 < 50 and not (measure.startswith("fixed suite") and image < drop)
+
+    first = True
+    for cell in all_cells():
+        if cell.model.variant.name == "lif-at" and cell.bits == 8:
+            # One cell is enough.
+            doubted = sides if first else None if sides is None else []
+            write_cell(
+                tmp_path, cell, right, images=1000, weak=first and sides != [], sides=doubted
+            )
+            assert code_of(cell, tmp_path) == "abc"
+            first = False
+    lines = [[cell.strip() for cell in line.split("|")] for line in _drops(Results(tmp_path))[2:]]
+    assert [line[9] for line in lines] == [verdict] * 2
+    assert [line[10] for line in lines] == [str(int(sides != []))] * 2
