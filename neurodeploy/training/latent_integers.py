@@ -2,7 +2,8 @@
 
 What the quantiser proved about overflow stays true. No neuron's largest possible synaptic sum may
 exceed the largest of its population, and no bias the largest of its population; what would is
-kept as it was.
+kept as it was. Where convolutions alone feed a population, a channel's biases move together, as a
+convolution's bias does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from neurodeploy.network import (
     ALIGN_BITS,
     ALWAYS_ON,
     INPUT,
+    ConvLayout,
     FixedPointNetwork,
     FixedPopulation,
     FixedSynapse,
@@ -79,8 +81,9 @@ class LatentIntegers:
                 mantissa = s.weight.astype(np.float64)
                 near = np.clip(wanted[s.name] - mantissa, -0.49 * step, 0.49 * step)
                 self._weights[s.name] = _Learner.of(mantissa + near, float(step))
+        #: What is added to the biases, per neuron or per channel.
         self._biases = {
-            p.name: _Learner.of(p.bias.astype(np.float64), _bias_unit(p))
+            p.name: _Learner.of(np.zeros(bias_groups(net, p)), _bias_unit(p))
             for p in net.populations
             if p.bias.any()
         }
@@ -97,8 +100,9 @@ class LatentIntegers:
             half = learner.unit / 2
             np.clip(learner.values, low - half, high + half, out=learner.values)
         for name, learner in self._biases.items():
-            learner.step(gradients.biases[name], rate, self._count)
-            most = np.abs(self._net.population(name).bias).max()
+            together = gradients.biases[name].reshape(learner.values.size, -1).sum(axis=1)
+            learner.step(together, rate, self._count)
+            most = 2.0 * np.abs(self._net.population(name).bias).max()
             np.clip(learner.values, -most, most, out=learner.values)
 
     def network(self) -> FixedPointNetwork:
@@ -133,10 +137,21 @@ class LatentIntegers:
         learner = self._biases.get(p.name)
         if learner is None:
             return p
-        moved = replace(p, bias=np.rint(learner.values).astype(np.int32))
+        added = np.repeat(learner.values, p.size // learner.values.size)
+        most = np.abs(p.bias).max()
+        bias = np.clip(np.rint(p.bias + added), -most, most)
+        moved = replace(p, bias=bias.astype(np.int32))
         # A bias must not act before the layer's own first step: some have no start state for it.
         starts = with_start_v(moved)
         return replace(moved, bias=np.where(starts, moved.bias, p.bias))
+
+
+def bias_groups(net: FixedPointNetwork, p: FixedPopulation) -> int:
+    """Return how many biases of ``p`` may move on their own: one per neuron, or per channel."""
+    layouts = [s.layout for s in net.synapses_into(p.name) if s.source != ALWAYS_ON]
+    channels = {x.output_shape[0] for x in layouts if isinstance(x, ConvLayout)}
+    plain = any(not isinstance(x, ConvLayout) for x in layouts)
+    return p.size if plain or len(channels) != 1 else channels.pop()
 
 
 def _bias_unit(p: FixedPopulation) -> float:

@@ -3,13 +3,15 @@
 Rounding turns spikes; here weights and biases move, one mantissa at a time, until the integers
 decide again as the float network does, on clean samples and on attacked ones. Every forward pass
 is that of the deployed integers; gradients go straight through the rounding of weights and through
-surrogates of the spikes.
+surrogates of the spikes. All of it runs on one thread, so that the same integers come out on any
+number of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -31,13 +33,16 @@ from neurodeploy.network import (
 from neurodeploy.quantization.incoming import incoming_of, per_weight
 from neurodeploy.simulate import WeightGradient, run_float
 from neurodeploy.simulate.gradient_readout import ReadoutGradient
-from neurodeploy.simulate.weight_gradient import ParameterGradients
+from neurodeploy.simulate.weight_gradient import GradientRun, ParameterGradients
 from neurodeploy.training.latent_integers import LatentIntegers
+from neurodeploy.training.membrane_penalty import MembranePenalty
 
 Codes = NDArray[np.int32]
 #: Every so many-th sample is held out, to say which epoch was best.
 _HELD_OUT = 5
 _FEWEST = 20
+#: The teacher's scores count in this part of their unit: what threads change in them is less.
+_SCORE_GRID = 2.0**-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,10 @@ class RepairConfig:
     perturbation : {"adversarial", "gaussian", "none"}
         The other half of every batch: one step of the gradient's sign against the integers, or
         noise of the radius as standard deviation; ``none``: clean samples alone.
+    penalty : float
+        Weight of what the perturbation does to the free membrane of the last layer that spikes:
+        its mean square, in thresholds (``membrane_penalty.py``). Source: "Robust Stable Spiking
+        Neural Networks", ICML 2024, whose loss adds it to the cross-entropies.
     radius_codes : int
     epochs, batch_size : int
     learning_rate : float
@@ -62,6 +71,7 @@ class RepairConfig:
 
     teacher: Literal["float", "labels"] = "float"
     perturbation: Literal["adversarial", "gaussian", "none"] = "adversarial"
+    penalty: float = 0.0
     radius_codes: int = 26
     epochs: int = 4
     batch_size: int = 64
@@ -76,6 +86,13 @@ class RepairConfig:
         if self.perturbation not in ("adversarial", "gaussian", "none"):
             raise InputError(
                 f"repair: perturbation {self.perturbation!r}; choose adversarial, gaussian or none"
+            )
+        if not 0 <= self.penalty < math.inf:
+            raise RangeError(f"repair: penalty {self.penalty} must be finite and not negative")
+        if self.penalty and self.perturbation == "none":
+            raise InputError(
+                f"repair: penalty {self.penalty} is about a perturbation, and there is none; take "
+                "adversarial or gaussian"
             )
         if min(self.epochs, self.batch_size, self.radius_codes) < 1:
             raise RangeError(
@@ -105,9 +122,10 @@ def repair(
     """Fine-tune ``net`` until it decides more like its teacher.
 
     One sample in five is held out; the epoch that is nearest to the teacher there, clean and
-    perturbed, by the divergence of its scores, and decides no more otherwise than the start, is
-    kept; without one the start: what does not help changes nothing. Registers hold what they held:
-    mantissas stay in their format, biases below the largest of their population.
+    perturbed, by the divergence of its scores (and the penalty, if it has a weight), and decides no
+    more otherwise than the start, is kept; without one the start: what does not help changes
+    nothing. Registers hold what they held: mantissas stay in their format, biases below the largest
+    of their population.
 
     Parameters
     ----------
@@ -126,29 +144,33 @@ def repair(
         For too few samples, or labels that are missing.
     """
     config = config or RepairConfig()
-    run = _Repair(network, net, np.asarray(codes), labels, config)
-    first = best = run.merit(net)
     chosen, kept = 0, net
-    for epoch in range(config.epochs):
-        now = run.epoch()
-        found = run.merit(now)
-        if found.divergence < best.divergence and found.agreement >= first.agreement:
-            best, chosen, kept = found, epoch + 1, now
-        if progress is not None:
-            progress(epoch + 1, config.epochs)
+    with _one_thread():
+        run = _Repair(network, net, np.asarray(codes), labels, config)
+        first = best = run.merit(net)
+        for epoch in range(config.epochs):
+            now = run.epoch()
+            found = run.merit(now)
+            if found.loss < best.loss and found.agreement >= first.agreement:
+                best, chosen, kept = found, epoch + 1, now
+            if progress is not None:
+                progress(epoch + 1, config.epochs)
     text = f"no epoch of {config.epochs} was nearer to the teacher than the start"
     if chosen:
         text = (
             f"fine-tuned on {run.count} samples, epoch {chosen} of {config.epochs}: on held-out "
-            f"ones, clean and perturbed, the scores' divergence from the teacher fell from "
+            f"ones, clean and perturbed, the scores' divergence from the teacher went from "
             f"{first.divergence:.4g} to {best.divergence:.4g}, equal decisions went from "
             f"{first.agreement:.1%} to {best.agreement:.1%}"
         )
+        if config.penalty:
+            text += f", the penalty from {first.penalty:.4g} to {best.penalty:.4g}"
     pairs = zip(kept.synapses, net.synapses, strict=True)
     numbers = {
         "epoch": chosen,
         "divergence": [first.divergence, best.divergence],
         "agreement": [first.agreement, best.agreement],
+        "penalty": [first.penalty, best.penalty],
         "weights_changed": sum(int((a.weight != b.weight).sum()) for a, b in pairs),
     }
     return Result(kept, (Finding("info", "repair", text, "", numbers),))
@@ -156,10 +178,15 @@ def repair(
 
 @dataclass(frozen=True, slots=True)
 class _Merit:
-    """On held-out samples: mean divergence from the teacher's scores, share of equal decisions."""
+    """On held-out samples: mean divergence from the teacher's scores, share of equal decisions.
+
+    ``penalty``: unweighted, 0 where it has no weight; ``loss``: the divergence with it.
+    """
 
     divergence: float
     agreement: float
+    penalty: float
+    loss: float
 
 
 class _Repair:
@@ -195,6 +222,7 @@ class _Repair:
         self._steps = config.epochs * math.ceil(self._own.size / config.batch_size)
         self._done = 0
         steps = len(codes) if codes.ndim == 3 else network.steps or 1
+        self._penalty = MembranePenalty(net) if config.penalty else None
         self._unit = ReadoutGradient(network.readout, steps, 1.0).unit
 
     def epoch(self) -> FixedPointNetwork:
@@ -204,10 +232,18 @@ class _Repair:
             now = self._latent.network()
             gradient = WeightGradient(now, width=self._config.width)
             x = self._codes[..., index, :]
-            total = self._gradients(gradient, x, index)
+            run = gradient.run(x, self._looked_at)
+            total = run.backward(self._by_scores(run, x, index))
             if self._config.perturbation != "none":
                 moved = self._moved(gradient, x, index, self._random)
-                total = _mean(total, self._gradients(gradient, moved, index))
+                other = gradient.run(moved, self._looked_at)
+                by_inputs = {}
+                if self._penalty is not None:
+                    _, by = self._penalised(run, other)
+                    # Of both halves the mean is taken below.
+                    by_inputs = {self._penalty.population: 2 * self._config.penalty * by}
+                by_scores = self._by_scores(other, moved, index)
+                total = _mean(total, other.backward(by_scores, by_inputs))
             rate = self._config.learning_rate * (1 + math.cos(math.pi * self._done / self._steps))
             self._done += 1
             self._latent.step(total, rate / 2)
@@ -221,25 +257,39 @@ class _Repair:
             # Every network meets the same draws.
             noise = np.random.default_rng(self._config.seed + 1)
             points.append(self._moved(gradient, points[0], index, noise))
-        apart, equal = [], []
+        apart, equal, runs = [], [], []
         for x in points:
-            scores, targets = gradient.run(x).scores, self._targets(x, index)
-            apart.append(kl_div(log_softmax(scores, 1), targets, reduction="none").sum(1))
-            equal.append(scores.argmax(dim=1) == targets.argmax(dim=1))
-        return _Merit(float(torch.cat(apart).mean()), float(torch.cat(equal).double().mean()))
+            run, targets = gradient.run(x, self._looked_at), self._targets(x, index)
+            apart.append(kl_div(log_softmax(run.scores, 1), targets, reduction="none").sum(1))
+            equal.append(run.scores.argmax(dim=1) == targets.argmax(dim=1))
+            runs.append(run)
+        divergence = float(torch.cat(apart).mean())
+        penalty = 0.0 if self._penalty is None else self._penalised(*runs)[0]
+        loss = divergence + self._config.penalty * penalty
+        return _Merit(divergence, float(torch.cat(equal).double().mean()), penalty, loss)
+
+    @property
+    def _looked_at(self) -> tuple[str, ...]:
+        return () if self._penalty is None else (self._penalty.population,)
+
+    def _penalised(self, clean: GradientRun, moved: GradientRun) -> tuple[float, Tensor]:
+        """Return the penalty and its gradient by the perturbed input."""
+        if self._penalty is None:
+            return 0.0, torch.zeros(0)
+        name = self._penalty.population
+        return self._penalty.of(clean.inputs[name], moved.inputs[name])
 
     def _targets(self, x: Codes, index: NDArray[np.int64]) -> Tensor:
         """Return what the teacher says to points [..], as shares [B, classes]."""
         scores = torch.from_numpy(np.asarray(run_float(self._network, x).scores(), np.float64))
         if self._config.teacher == "float" or self._labels is None:
-            return torch.softmax(scores / self._unit, dim=1)
+            known = torch.round(scores / (self._unit * _SCORE_GRID)) * _SCORE_GRID
+            return torch.softmax(known, dim=1)
         return torch.nn.functional.one_hot(self._labels[index], scores.shape[1]).double()
 
-    def _gradients(
-        self, gradient: WeightGradient, x: Codes, index: NDArray[np.int64]
-    ) -> ParameterGradients:
-        run = gradient.run(x)
-        return run.backward(_by_scores(run.scores, self._targets(x, index)) / index.size)
+    def _by_scores(self, run: GradientRun, x: Codes, index: NDArray[np.int64]) -> Tensor:
+        """Return the gradient of the mean cross-entropy by the scores."""
+        return _by_scores(run.scores, self._targets(x, index)) / index.size
 
     def _moved(
         self,
@@ -255,10 +305,21 @@ class _Repair:
             return np.asarray(np.clip(np.rint(noisy), 0, highest), np.int32)
         start = np.clip(x + random.integers(-1, 2, x.shape), 0, highest).astype(np.int32)
         run = gradient.run(start)
-        slope = run.backward(_by_scores(run.scores, self._targets(x, index))).codes
+        slope = run.backward(self._by_scores(run, x, index)).codes
         moved = start + config.radius_codes * np.sign(slope)
         moved = np.clip(moved, x - config.radius_codes, x + config.radius_codes)
         return np.asarray(np.clip(moved, 0, highest), np.int32)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread, where sums keep their order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _by_scores(scores: Tensor, targets: Tensor) -> Tensor:
