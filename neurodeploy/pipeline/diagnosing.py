@@ -41,5 +41,6 @@ def as_deployed(model: Model, samples: Samples | Stimuli) -> tuple[Network, Stim
     network = as_mapped(model.require_network(), net)
     stimuli = widened(model.graph, network, as_stimuli(samples))
     profile = hardware_profiles.parse(net.profile)
-    extra = solve_latencies(network, longest_delay(profile)).extra
+    drive_steps = {p.name: p.drive_steps for p in net.populations}
+    extra = solve_latencies(network, longest_delay(profile), drive_steps).extra
     return with_extra_steps(network, extra), stimuli

@@ -9,6 +9,7 @@ source that is 1 from the layer's own first step on.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,10 @@ def with_bias_line(
         f"{np.abs(drive.into_v[moved]).max() / factor:.4g}) act only from step 1; it enters "
         f"through an always-on line with exponent {line.weight_exp}"
     )
-    return quiet, (line,), (Finding("warning", f"population {fixed.name}", text),)
+    wanted = np.where(moved, drive.into_v, 0.0)
+    exact = (np.ldexp(line.weight[:, 0].astype(np.float64), line.weight_exp - p) == wanted).all()
+    severity: Literal["info", "warning"] = "info" if exact else "warning"
+    return quiet, (line,), (Finding(severity, f"population {fixed.name}", text),)
 
 
 def _with_current_bias(

@@ -13,7 +13,7 @@ from neurodeploy.findings import Finding, Result
 from neurodeploy.hardware_profiles import Profile
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.quantization.feedback_effect import FeedbackEffect
-from neurodeploy.quantization.gain_remapping import remap_gains
+from neurodeploy.quantization.gain_choice import remap_gains
 from neurodeploy.quantization.input_moments import input_moments
 from neurodeploy.quantization.latencies import solve_latencies, with_extra_steps
 from neurodeploy.quantization.plain import require_plain, reset_origin
@@ -65,28 +65,33 @@ def quantize(
     require_plain(network)
     config = config or config_for(calibrated=calibration is not None)
     if calibration is None:
-        mapped, remapped = remap_gains(network, config.remap)
-        net, findings = quantize_network(mapped, profile, config)
+        mapped, remapped = remap_gains(network, config.remap, profile, config.gain_bits)
+        net, findings = quantize_network(mapped.network, profile, config, graded=mapped.graded)
         where, text = "calibration", "no calibration data: overflow and rates were not checked"
         note = Finding("info", where, text, "give --calibration")
         return Result(net, (*remapped, *findings, note))
     codes = _checked(network, np.asarray(calibration))
-    mapped, remapped = remap_gains(network, config.remap, lambda: _blocks(network, codes))
-    extra = solve_latencies(network, longest_delay(profile)).extra
+    mapped, remapped = remap_gains(
+        network, config.remap, profile, config.gain_bits, lambda: _blocks(network, codes)
+    )
+    extra = solve_latencies(mapped.network, longest_delay(profile), mapped.drive_steps).extra
     # What the chip can do: feedback that is slower there is so in calibration too.
-    possible = with_extra_steps(mapped, extra)
+    possible = with_extra_steps(mapped.network, extra)
     net, findings = quantize_network(
-        mapped,
+        mapped.network,
         profile,
         config,
         seen=_seen(possible, codes),
         moments=input_moments(possible, _blocks(possible, codes)) if config.measures else None,
         steps=max(network.steps or 0, len(codes) if codes.ndim == 3 else 0),
         calibration_hashes=calibration_hashes,
+        graded=mapped.graded,
     )
-    # Against the network of real gains, so that what folding cost is in the numbers.
-    slowed = with_extra_steps(network, extra) if extra else None
-    checks = _check(network, slowed, net, codes)
+    # Against the network of real gains, so that what folding cost is in the numbers; feedback
+    # through the gates of a gain has other synapses there.
+    meant = network if extra.keys() <= {s.name for s in network.synapses} else mapped.network
+    effect = FeedbackEffect(meant, with_extra_steps(meant, extra)) if extra else None
+    checks = _check(network, effect, net, codes)
     few = _few_samples(codes.shape[-2]) if config.measures else []
     return Result(net, (*remapped, *findings, *few, *checks))
 
@@ -158,14 +163,14 @@ class _Agreement:
 
 
 def _check(
-    network: Network, possible: Network | None, net: FixedPointNetwork, codes: NDArray[Any]
+    network: Network, effect: FeedbackEffect | None, net: FixedPointNetwork, codes: NDArray[Any]
 ) -> list[Finding]:
     """Run both networks on the calibration codes; report overflow, silence and rate changes.
 
-    ``possible``: the float network with feedback as slow as on the chip, if it is slower there.
+    ``effect``: what feedback as slow as on the chip changes in float, if it is slower there.
     """
     found = {p.name: _Agreement() for p in net.populations}
-    effect = None if possible is None else FeedbackEffect(network, possible)
+    meant = {p.name for p in network.populations}
     for block in _blocks(network, codes):
         before = run_float(network, block, record=("spikes",))
         after = run_fixed(net, block, record=("spikes",))
@@ -174,7 +179,7 @@ def _check(
         for name, agreement in found.items():
             agreement.wraps += int(after.counts[f"{name}/wraps"].sum())
             agreement.clamps += int(after.counts[f"{name}/clamps"].sum())
-            if net.population(name).kind != "readout":
+            if name in meant and net.population(name).kind != "readout":
                 key = f"{name}/spikes"
                 agreement.add(before.records[key], after.records[key])
     findings = [] if effect is None else effect.findings()

@@ -17,6 +17,7 @@ from neurodeploy.network import (
     Population,
 )
 from neurodeploy.network.fixed import FixedKind
+from neurodeploy.network.fixed_population import GainForm
 from neurodeploy.quantization.incoming import Drive, Incoming
 from neurodeploy.quantization.plain import reset_origin, threshold_distance
 from neurodeploy.quantization.rounding import RoundedWeight
@@ -57,6 +58,7 @@ def fixed_population(
     gain: NDArray[np.int32] | None,
     gain_shift: int,
     limits: RegisterLimits = CHIP_LIMITS,
+    gain_form: GainForm = "microcode",
 ) -> FixedPopulation:
     """Return the population at scale ``64 * 2**p``, with every bias of v in its register.
 
@@ -88,6 +90,9 @@ def fixed_population(
     if kind == "lif" and not subtracts:
         # A membrane that keeps nothing forgets its start: the start that Lava can reach serves.
         v_init = np.where(decay == 4096, _settled(mantissa, bias_exp, threshold), v_init)
+    if gain_form == "graded":
+        # Its membrane is a stock LIF, which steps before its own first step, on nothing.
+        v_init = np.where(decay == 4096, 0, v_init)
     return FixedPopulation(
         name=population.name,
         nir_nodes=population.nir_nodes,
@@ -103,6 +108,7 @@ def fixed_population(
         scale=units,
         gain=gain,
         gain_shift=gain_shift,
+        gain_form=gain_form,
         origin=origin,
         reset="subtract" if subtracts else "zero",
         shape=population.shape,

@@ -7,7 +7,7 @@ share of spikes that agree with the real gain on the calibration samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError
-from neurodeploy.findings import Finding, Result
+from neurodeploy.findings import Finding
 from neurodeploy.network import FixedPointNetwork, Network, Population
+from neurodeploy.quantization.bit_planes import bit_planes_in, with_bit_planes
 from neurodeploy.simulate import run_float
 
-Remap = Literal["microcode", "fold", "auto"]
+#: Forms that a gain may take on a target; ``auto`` chooses (``gain_choice.py``).
+Remap = Literal["microcode", "graded", "bitplane", "fold", "auto"]
 #: ``auto`` folds where at least this share of spikes agrees with the real gain.
 AGREEMENT_NEEDED = 0.98
 
@@ -40,66 +42,6 @@ class SpikeAgreement:
         return 1.0 - self.differing / self.compared if self.compared else 1.0
 
 
-def remap_gains(network: Network, remap: Remap, blocks: Blocks | None = None) -> Result[Network]:
-    """Return ``network`` with the gains folded that ``remap`` asks for, and what that costs.
-
-    Parameters
-    ----------
-    network : Network
-        Deployable float network with ``steps``.
-    remap : {"microcode", "fold", "auto"}
-        ``microcode``: every gain stays. ``fold``: every gain becomes its mean. ``auto``: one
-        population after the other, in update order, is folded where at least 98 % of the spikes of
-        all populations folded so far agree with the network of real gains; else it stays.
-    blocks : callable
-        Calibration codes; None without any: ``auto`` then folds nothing.
-
-    Raises
-    ------
-    RangeError
-        If a gain to be folded is negative somewhere, or zero throughout; all of them at once.
-    """
-    names = [p.name for p in network.populations if p.gain is not None]
-    if remap == "microcode" or not names:
-        return Result(network)
-    if remap == "fold":
-        folded = fold(network, names)
-        agreement = {} if blocks is None else spike_agreement(network, folded, names, blocks)
-        return Result(folded, tuple(_folded(network, n, agreement.get(n)) for n in names))
-    if blocks is None:
-        text = "gains stay as they are: no calibration samples tell what folding would cost"
-        note = Finding("warning", "gains", text, "give --calibration, or --remap fold")
-        return Result(network, (note,))
-    return _automatic(network, names, blocks)
-
-
-def _automatic(network: Network, names: list[str], blocks: Blocks) -> Result[Network]:
-    chosen: list[str] = []
-    agreements: Mapping[str, SpikeAgreement] = {}
-    kept: dict[str, Finding] = {}
-    for name in names:
-        where = f"population {name}"
-        if _obstacle(network.population(name)):
-            text = "gain stays as it is: one that is not positive has no fold"
-            kept[name] = Finding("info", where, text)
-            continue
-        tried = [*chosen, name]
-        found = spike_agreement(network, fold(network, tried), tried, blocks)
-        worst = min(tried, key=lambda n: found[n].share)
-        if found[worst].share >= AGREEMENT_NEEDED:
-            chosen, agreements = tried, found
-            continue
-        whose = "" if worst == name else f" of population {worst}"
-        text = (
-            f"gain stays as it is: folded into its mean, {found[worst].share:.2%} of the spikes"
-            f"{whose} would agree with the real gain, {AGREEMENT_NEEDED:.0%} are needed"
-        )
-        numbers = {**_numbers(network, name), "agreement": found[worst].share}
-        kept[name] = Finding("info", where, text, "", numbers)
-    findings = (kept.get(n) or _folded(network, n, agreements[n]) for n in names)
-    return Result(fold(network, chosen), tuple(findings))
-
-
 def fold(network: Network, names: Iterable[str]) -> Network:
     """Return ``network`` with the gains of the populations ``names`` folded into their means.
 
@@ -113,7 +55,7 @@ def fold(network: Network, names: Iterable[str]) -> Network:
     """
     wanted = set(names)
     chosen = [p for p in network.populations if p.name in wanted]
-    refused = [text for p in chosen if (text := _obstacle(p))]
+    refused = [text for p in chosen if (text := fold_obstacle(p))]
     if refused:
         lines = "\n  ".join(refused)
         raise RangeError(lines if len(refused) == 1 else f"{len(refused)} gains:\n  {lines}")
@@ -127,18 +69,23 @@ def fold(network: Network, names: Iterable[str]) -> Network:
 
 
 def as_mapped(network: Network, net: FixedPointNetwork) -> Network:
-    """Return ``network`` as ``net`` means it: gains folded where the integers have none."""
+    """Return ``network`` as ``net`` means it: gains folded and in bit planes as there."""
     names = folded_gains(network, net)
-    return fold(network, names) if names else network
+    mapped = fold(network, names) if names else network
+    planes = bit_planes_in(network, net)
+    return with_bit_planes(mapped, planes, max(planes.values())) if planes else mapped
 
 
 def folded_gains(network: Network, net: FixedPointNetwork) -> list[str]:
     """Return the names of the populations whose gain is folded in ``net``."""
-    integers = {p.name: p for p in net.populations}
+    integers, gated = {p.name: p for p in net.populations}, bit_planes_in(network, net)
     return [
         p.name
         for p in network.populations
-        if p.gain is not None and p.name in integers and integers[p.name].gain is None
+        if p.gain is not None
+        and p.name in integers
+        and integers[p.name].gain is None
+        and p.name not in gated
     ]
 
 
@@ -169,7 +116,7 @@ def _over_sample(gain: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
     return np.pad(gain[:steps], (0, max(0, steps - gain.size)), mode="edge")
 
 
-def _obstacle(p: Population) -> str:
+def fold_obstacle(p: Population) -> str:
     """Say why the gain of ``p`` has no fold; empty where it has one."""
     if p.gain is None:
         return ""
@@ -191,11 +138,12 @@ def _numbers(network: Network, name: str) -> dict[str, float]:
     return {"mean": mean, "deviation": float(np.abs(values - mean).max() / mean)}
 
 
-def _folded(network: Network, name: str, found: SpikeAgreement | None) -> Finding:
+def folded_finding(network: Network, name: str, found: SpikeAgreement | None) -> Finding:
+    """Say what folding the gain of ``name`` into its mean does; ``found``: None if not measured."""
     numbers = _numbers(network, name)
     mean, deviation = numbers["mean"], numbers["deviation"]
     text = f"gain folded into its mean {mean:.4g}, an approximation: up to {deviation:.1%} off"
-    remedy = "use --remap microcode to keep the gain"
+    remedy = "use --remap graded, bitplane or microcode to keep the gain"
     if found is None:
         text += "; no calibration samples tell how many spikes that changes"
         return Finding("warning", f"population {name}", text, remedy, numbers)

@@ -4,8 +4,10 @@ A synapse costs one hardware step. A population at latency l does its logical st
 step t + l, so a synapse that is felt ``delay_steps`` logical steps after it was sent waits for
 ``delay_steps - latency(source) - 1 + latency(target)`` hardware steps more. None can wait for less
 than zero steps: ``latency(target) >= latency(source) + 1 - delay_steps``. The latencies are the
-longest paths over these constraints. Feedback through several populations may be slower on the chip
-than in the network (a cycle that no latencies satisfy): it then gets extra logical steps, by name.
+longest paths over these constraints. A population with a step of its own between its synapses and
+its membrane (a gain on graded messages) adds that to the 1 of each synapse into it. Feedback may be
+slower on the chip than in the network (a cycle that no latencies satisfy): it then gets extra
+logical steps, by name.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from neurodeploy.errors import RangeError
 from neurodeploy.findings import Finding
@@ -20,6 +23,7 @@ from neurodeploy.network import ALWAYS_ON, INPUT, Network, Synapse
 
 #: The always-on line needs one step to arrive, so no population can be earlier.
 _EARLIEST = 1
+_NO_STEPS: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,9 @@ class _Constraint:
     weight: int
 
 
-def solve_latencies(network: Network, longest_delay: int) -> Timeline:
+def solve_latencies(
+    network: Network, longest_delay: int, drive_steps: Mapping[str, int] = _NO_STEPS
+) -> Timeline:
     """Return the smallest latencies, and the delays and extra steps that go with them.
 
     Parameters
@@ -49,6 +55,8 @@ def solve_latencies(network: Network, longest_delay: int) -> Timeline:
         Deployable: every population fires or is read out.
     longest_delay : int
         Hardware steps that a synapse of the chip can wait.
+    drive_steps : mapping of population to int
+        Hardware steps of its own (``FixedPopulation.drive_steps``); none by default.
 
     Raises
     ------
@@ -57,22 +65,28 @@ def solve_latencies(network: Network, longest_delay: int) -> Timeline:
     """
     order = {p.name: i for i, p in enumerate(network.populations)}
     inner = [s for s in network.synapses if s.source in order]
-    backward = [s for s in inner if order[s.source] > order[s.target]]
+    backward = [s for s in inner if order[s.source] >= order[s.target]]
     feedback = {s.name for s in backward}
-    constraints = [_constraint(s) for s in inner if s.name not in feedback]
+
+    def felt(s: Synapse, extra: int = 0) -> _Constraint:
+        own = 1 + drive_steps.get(s.target, 0)
+        return _Constraint(s.source, s.target, own - s.delay_steps - extra)
+
+    constraints = [felt(s) for s in inner if s.name not in feedback]
     # Sources first: one pass then settles all forward paths.
     constraints.sort(key=lambda c: order[c.source])
     extra: dict[str, int] = {}
     for s in backward:
         back = _longest_from(s.target, constraints).get(s.source)
-        cycle = None if back is None else back + 1 - s.delay_steps
+        cycle = None if back is None else back + felt(s).weight
         if cycle is not None and cycle > 0:
             extra[s.name] = cycle
-        constraints.append(_constraint(s, extra.get(s.name, 0)))
-    latency = _settled(dict.fromkeys(order, _EARLIEST), constraints)
+        constraints.append(felt(s, extra.get(s.name, 0)))
+    earliest = {name: _EARLIEST + drive_steps.get(name, 0) for name in order}
+    latency = _settled(earliest, constraints)
     at = {INPUT: 0, **latency}
     delay = {
-        s.name: s.delay_steps + extra.get(s.name, 0) - at[s.source] - 1 + at[s.target]
+        s.name: at[s.target] - at[s.source] - felt(s, extra.get(s.name, 0)).weight
         for s in network.synapses
         if s.source != ALWAYS_ON
     }
@@ -117,10 +131,6 @@ def latency_findings(
                 text = f"waits {steps} hardware steps for its delay of {s.delay_steps} steps"
             findings.append(Finding("info", where, text, "", {"delay": steps}))
     return findings
-
-
-def _constraint(s: Synapse, extra: int = 0) -> _Constraint:
-    return _Constraint(s.source, s.target, 1 - s.delay_steps - extra)
 
 
 def _longest_from(start: str, constraints: Iterable[_Constraint]) -> dict[str, int]:

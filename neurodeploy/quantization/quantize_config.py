@@ -41,9 +41,9 @@ class QuantizeConfig:
         How a synapse's exponent is chosen: by the least error of all its weights, which may clip
         the largest, or so that the largest weight just fits. The second is what is compared
         with; it goes with scale power_of_two and rounding nearest alone.
-    remap : {"microcode", "fold", "auto"}
-        Of DLIF gains, by ``quantize`` (``gain_remapping.py``): as they are, folded into their mean,
-        or folded where at least 98 % of the spikes agree on calibration samples.
+    remap : {"microcode", "graded", "bitplane", "fold", "auto"}
+        Of DLIF gains, by ``quantize`` (``gain_choice.py``): as they are, carried by graded
+        messages, gated bit by bit, folded into their mean, or by what the target has.
     """
 
     weight_bits: int = 8

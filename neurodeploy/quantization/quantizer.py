@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ from neurodeploy.network import (
     Population,
     require_legal,
 )
+from neurodeploy.network.fixed_population import GainForm
 from neurodeploy.quantization.bias_correction import fit_with_bias
 from neurodeploy.quantization.bias_line import with_bias_line
 from neurodeploy.quantization.coarse_values import coarse_rows, coarse_thresholds
@@ -69,6 +70,7 @@ def quantize_network(
     moments: Mapping[str, Moments] | None = None,
     steps: int | None = None,
     calibration_hashes: tuple[str, ...] = (),
+    graded: Collection[str] = (),
 ) -> Result[FixedPointNetwork]:
     """Quantise every synapse and population of ``network``.
 
@@ -88,6 +90,8 @@ def quantize_network(
         Longest sample that bounds are for; default: the network's steps.
     calibration_hashes : tuple of str
         Hashes of those samples.
+    graded : collection of str
+        Populations whose gain goes on graded messages; others with one are microcode.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def quantize_network(
     measured = MembraneRounder(
         moments or {}, config.rounding == "adaptive", corrects_bias=config.bias == "corrected"
     )
-    timeline = solve_latencies(network, longest_delay(profile))
+    timeline = solve_latencies(network, longest_delay(profile), dict.fromkeys(graded, 1))
     built = _Built(findings=latency_findings(network, timeline, measured=seen is not None))
     built.findings += _payloads(network, limits)
     refused: list[NeurodeployError] = []
@@ -133,6 +137,7 @@ def quantize_network(
                     steps,
                     limits,
                     built,
+                    "graded" if population.name in graded else "microcode",
                 )
             except (RangeError, ResourceError) as error:
                 refused.append(error)
@@ -193,6 +198,7 @@ def _quantize_population(
     steps: int,
     limits: RegisterLimits,
     built: _Built,
+    gain_form: GainForm,
 ) -> None:
     where, bits = f"population {given.name}", config.weight_bits
     _check_sizes(where, given, drive_of(network, given))
@@ -234,7 +240,7 @@ def _quantize_population(
         )
     built.findings += _unproven(where, fitted.demand, fitted.scale, factor)
     latency = timeline.latency[population.name]
-    fixed = fixed_population(population, drive, p, latency, gain, shift, limits)
+    fixed = fixed_population(population, drive, p, latency, gain, shift, limits, gain_form)
     has_current = population.decay_u is not None
     fixed, line, moved = with_bias_line(
         fixed, drive, p, has_current=has_current, factor=factor, limits=limits

@@ -40,21 +40,25 @@ def kind_of(document):
 
 
 @pytest.mark.parametrize(
-    ("gain", "remap", "kind"),
+    ("gain", "remap", "profile", "kind"),
     [
-        (WILD, "microcode", "dlif"), (WILD, "fold", "lif"), (WILD, "auto", "dlif"),
-        (FLAT, "microcode", "dlif"), (FLAT, "fold", "lif"), (FLAT, "auto", "lif"),
+        (WILD, "microcode", "loihi2", "dlif"), (WILD, "fold", "loihi2", "lif"),
+        (WILD, "auto", "loihi2", "dlif"), (WILD, "graded", "loihi2", "dlif"),
+        (FLAT, "fold", "loihi2", "lif"), (FLAT, "auto", "loihi1", "lif"),
     ],
 )  # fmt: skip
-def test_a_gain_becomes_what_was_asked_for(files, gained, capsys, gain, remap, kind):
+def test_a_gain_becomes_what_was_asked_for(files, gained, capsys, gain, remap, profile, kind):
     document, code = quantised(
-        files, gained(gain), capsys, "--remap", remap, "--calibration", files["train"]
-    )
+        files, gained(gain), capsys, "--remap", remap, "--calibration", files["train"],
+        profile=profile,
+    )  # fmt: skip
     assert code == 0
     assert kind_of(document) == kind
     said = [f for f in document["findings"] if f["where"] == "population lif1"]
     shares = [f["numbers"]["agreement"] for f in said if "mean" in f["numbers"]]
-    if remap == "microcode":
+    graded = [f for f in said if "graded messages" in f["what"]]
+    assert len(graded) == (remap == "graded" or (remap, profile) == ("auto", "loihi2"))
+    if kind == "dlif":
         assert shares == []
     else:
         assert len(shares) == 1

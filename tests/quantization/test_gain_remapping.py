@@ -17,10 +17,12 @@ from neurodeploy.quantization import (
     quantize_network,
     register_errors,
 )
-from neurodeploy.quantization.gain_remapping import fold, mean_gain, remap_gains
+from neurodeploy.quantization.gain_choice import remap_gains
+from neurodeploy.quantization.gain_remapping import fold, mean_gain
 from neurodeploy.simulate import run_fixed, run_float
 
 QUANTITIES = ("spikes", "u", "v", "v_pre")
+LOIHI1, LAVA = (hardware_profiles.load(name) for name in ("loihi1", "lava"))
 
 
 def with_gains(network, **gains):
@@ -28,6 +30,13 @@ def with_gains(network, **gains):
         replace(p, gain=gains[p.name]) if p.name in gains else p for p in network.populations
     )
     return replace(network, populations=populations)
+
+
+def mapped(network, remap, profile, blocks=None, bits=8):
+    """Return (network, graded populations), findings."""
+    given = None if blocks is None else lambda: blocks
+    value, findings = remap_gains(network, remap, profile, bits, given)
+    return (value.network, value.graded), findings
 
 
 def gain_of(findings, name):
@@ -45,8 +54,9 @@ def test_a_constant_gain_folds_exactly(seed, gain):
     network = with_gains(random_network(seed), a=np.full(5, gain), b=np.array([gain]))
     codes = codes_for(network)
     for remap in ("fold", "auto"):
-        folded, findings = remap_gains(network, remap, lambda: [codes])
+        (folded, graded), findings = mapped(network, remap, LOIHI1, [codes])
         assert [p.gain for p in folded.populations] == [None] * 3
+        assert not graded
         for name in ("a", "b"):
             numbers = gain_of(findings, name).numbers
             assert (numbers["differing"], numbers["agreement"]) == (0, 1.0)
@@ -97,7 +107,7 @@ def test_the_agreement_is_a_naive_count(seed):
     network = random_network(seed, gain=True)
     codes = codes_for(network, 37)
     halves = [codes[:20], codes[20:]]
-    folded, findings = remap_gains(network, "fold", lambda: halves)
+    (folded, _), findings = mapped(network, "fold", LOIHI2, halves)
     records = [run_float(n, codes, record=("spikes",)).records for n in (network, folded)]
     for name in ("a", "b"):
         real, mean = (r[f"{name}/spikes"] for r in records)
@@ -121,30 +131,57 @@ def steep_and_flat():
     return with_gains(random_network(7), a=flat, b=wild)
 
 
-def test_auto_folds_the_flat_gain_and_keeps_the_wild_one():
+def test_auto_folds_the_flat_gain_and_gates_the_wild_one_where_there_are_spikes_alone():
     network = steep_and_flat()
     codes = codes_for(network)
-    net, findings = quantize(network, LOIHI2, QuantizeConfig(remap="auto"), calibration=codes)
-    assert [net.population(n).kind for n in ("a", "b")] == ["lif", "dlif"]
-    folded, kept = gain_of(findings, "a"), gain_of(findings, "b")
+    net, findings = quantize(network, LOIHI1, QuantizeConfig(remap="auto"), calibration=codes)
+    assert [net.population(n).kind for n in ("a", "b")] == ["lif", "lif"]
+    folded, gated = gain_of(findings, "a"), gain_of(findings, "b")
     assert "folded into its mean 1.2, an approximation" in folded.what
     assert folded.numbers["agreement"] >= 0.98
-    assert kept.what.startswith("gain stays as it is")
-    assert "98% are needed" in kept.what
-    assert kept.numbers["agreement"] < 0.98
-    # What it would have cost is what folding it costs.
+    assert gated.what.startswith("gain in ")
+    assert gated.numbers["gates"] == gated.numbers["planes"] * network.population("a").size
+    assert "98% are needed" in gated.what
+    assert gated.numbers["agreement"] >= 0.99
+    # What folding would have cost is what it costs.
     both = fold(network, ["a", "b"])
     real, mean = (
         run_float(n, codes, record=("spikes",)).records["b/spikes"] for n in (network, both)
     )
-    assert kept.numbers["agreement"] == pytest.approx((real == mean).mean(), abs=1e-15)
+    assert f"{(real == mean).mean():.2%} of the spikes would agree" in gated.what
 
 
-def test_auto_without_samples_keeps_every_gain_and_says_so():
+def test_auto_takes_what_is_exact_where_a_target_has_it():
     network = steep_and_flat()
-    net, findings = quantize(network, LOIHI2, QuantizeConfig(remap="auto"))
-    assert [net.population(n).kind for n in ("a", "b")] == ["dlif", "dlif"]
-    assert any(f.where == "gains" and "no calibration samples" in f.what for f in findings)
+    codes = codes_for(network)
+    for profile, form in ((LOIHI2, "graded"), (LAVA, "microcode")):
+        for calibration in (codes, None):
+            net, findings = quantize(
+                network, profile, QuantizeConfig(remap="auto"), calibration=calibration
+            )
+            assert [net.population(n).gain_form for n in ("a", "b")] == [form] * 2
+            assert all(gain_of(findings, n).severity == "info" for n in ("a", "b"))
+            assert gain_of(findings, "a").numbers.get("steps", 0) == (form == "graded")
+
+
+def test_auto_that_has_no_way_says_every_reason():
+    network = steep_and_flat()
+    wild = np.array([0.1, 4.0, 0.1, 4.0])
+    with pytest.raises(RangeError) as caught:
+        quantize(
+            with_gains(network, a=wild, b=wild), LOIHI1, QuantizeConfig(remap="auto"),
+            calibration=codes_for(network),
+        )  # fmt: skip
+    said = str(caught.value)
+    assert "population a: input codes of 8 bits enter it" in said
+    assert "--remap graded or fold, or an encoder of 1 bit" in said
+    assert "of the spikes would agree with the real gain, 98% are needed" in said
+    with pytest.raises(RangeError, match="no calibration samples tell what folding it would cost"):
+        quantize(network, LOIHI1, QuantizeConfig(remap="auto"))
+
+
+def test_fold_without_samples_says_that_nothing_was_measured():
+    network = steep_and_flat()
     net, findings = quantize(network, LOIHI2, QuantizeConfig(remap="fold"))
     assert [net.population(n).kind for n in ("a", "b")] == ["lif", "lif"]
     assert "no calibration samples tell" in gain_of(findings, "b").what
@@ -155,8 +192,9 @@ def test_the_default_keeps_gains_as_before():
     network = steep_and_flat()
     net, findings = quantize(network, LOIHI2, calibration=codes_for(network))
     assert [net.population(n).kind for n in ("a", "b")] == ["dlif", "dlif"]
+    assert [net.population(n).gain_form for n in ("a", "b")] == ["microcode"] * 2
     assert not any("fold" in f.what for f in findings)
-    assert remap_gains(network, "microcode").value is network
+    assert mapped(network, "microcode", LOIHI2)[0] == (network, frozenset())
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -194,12 +232,16 @@ def test_the_mean_is_over_the_steps_of_a_sample_and_the_last_gain_holds(gain, st
     assert folded.input_gain == pytest.approx(before * mean)
 
 
-@pytest.mark.parametrize("remap", ["fold", "microcode", "auto"])
-def test_negative_gains_are_an_error_with_a_way_out(remap):
+@pytest.mark.parametrize("remap", ["fold", "microcode", "graded", "bitplane", "auto"])
+@pytest.mark.parametrize("profile", [LOIHI1, LOIHI2, LAVA], ids=lambda p: p.id)
+def test_negative_gains_are_an_error_with_a_way_out(remap, profile):
     network = with_gains(random_network(2), a=np.array([1.0, -0.5]), b=np.array([-1.0, -2.0]))
+    network = replace(network, encoder=ConstantEncoder(0.0, 1.0, 1))
+    codes = codes_for(network) >> 7
     with pytest.raises(RangeError, match=r"(?s)population a.*population b") as caught:
-        quantize(network, LOIHI2, QuantizeConfig(remap=remap), calibration=codes_for(network))
-    assert str(caught.value).count("train with a positive gain") == 2
+        quantize(network, profile, QuantizeConfig(remap=remap), calibration=codes)
+    assert "train with a positive gain" in str(caught.value).split("population b")[0]
+    assert "train with a positive gain" in str(caught.value).split("population b")[1]
 
 
 def test_a_gain_of_zero_throughout_has_no_fold_and_one_of_some_zeros_has():
@@ -213,8 +255,9 @@ def test_a_gain_of_zero_throughout_has_no_fold_and_one_of_some_zeros_has():
 
 
 def test_an_unknown_remapping_is_refused():
-    with pytest.raises(InputError, match="remap 'bitplane': choose microcode or fold or auto"):
-        QuantizeConfig(remap="bitplane")
+    text = "remap 'halve': choose microcode or graded or bitplane or fold or auto"
+    with pytest.raises(InputError, match=text):
+        QuantizeConfig(remap="halve")
 
 
 def test_tables_measure_folded_weights_and_biases_against_the_folded_network():
@@ -230,12 +273,11 @@ def test_tables_measure_folded_weights_and_biases_against_the_folded_network():
 def test_a_chip_without_microcode_takes_the_fold_and_not_the_gain():
     """Loihi 1 has stock neurons alone, and no graded input: one is an error, one is said."""
     network = random_network(1, gain=True)
-    loihi1 = hardware_profiles.load("loihi1")
     with pytest.raises(
         RangeError, match=r"2 registers beyond what loihi1 holds.*(?s:.)*--remap fo"
     ):
-        quantize_network(network, loihi1)
-    net, findings = quantize(network, loihi1, QuantizeConfig(remap="fold"))
+        quantize_network(network, LOIHI1)
+    net, findings = quantize(network, LOIHI1, QuantizeConfig(remap="fold"))
     assert [p.kind for p in net.populations] == ["lif", "lif", "readout"]
     (said,) = [f for f in findings if f.where == "encoder"]
     assert "8 bits enter as graded messages, and loihi1 has spikes alone" in said.what
@@ -259,9 +301,10 @@ def test_auto_does_not_blame_a_gain_that_is_worse_than_none():
     network = Network(
         populations, synapses, 10, ConstantEncoder(0.0, 1.0, 8), Readout("read", "sum"), 8
     )
-    codes = codes_for(network)
-    folded, findings = remap_gains(network, "auto", lambda: [codes])
-    chosen = [n for n in ("a", "b") if folded.population(n).gain is None]
+    network = replace(network, encoder=ConstantEncoder(0.0, 1.0, 1))
+    codes = codes_for(network) >> 7
+    (folded, _), findings = mapped(network, "auto", LOIHI1, [codes])
+    chosen = [n for n in ("a", "b") if gain_of(findings, n).what.startswith("gain folded")]
     real, mean = (run_float(n, codes, record=("spikes",)).records for n in (network, folded))
     assert chosen
     for name in chosen:
