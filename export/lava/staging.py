@@ -21,6 +21,7 @@ from neurodeploy.errors import InputError
 #: Modules and packages (with all their .py files) that the worker may import.
 _PACKAGE_FILES = (
     "__init__.py",
+    "counter_random.py",
     "errors.py",
     "findings.py",
     "register_limits.py",
