@@ -89,7 +89,8 @@ def _arrays_kind(names: Iterable[str], container: str) -> str:
     known = set(names)
     if {"meta", "output"} <= known:
         return "a traces file"
-    if known & {"images", "x"}:
+    # A group in HDF5, a name with a slash in .npz.
+    if known & {"images", "x", "events", "events/t"}:
         return "a data file"
     listed = ", ".join(sorted(known)[:8]) or "nothing"
     more = f" and {len(known) - 8} more" if len(known) > 8 else ""

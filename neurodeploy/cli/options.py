@@ -12,7 +12,7 @@ from neurodeploy.errors import InputError
 
 if TYPE_CHECKING:
     from neurodeploy.graph import Contract
-    from neurodeploy.network import Quantity, Stimuli
+    from neurodeploy.network import EventStimuli, Quantity, Stimuli
 
 
 def positive(text: str) -> int:
@@ -82,10 +82,12 @@ _CONTRACT: tuple[tuple[str, Callable[[str], Any], str], ...] = (
     ("readout_node", str, "node the decision is read from"),
     ("readout_kind", str, "how it is read: count, sum, mean_v, last_v or max_v"),
     ("readout_window", window, "steps the read-out looks at, e.g. 10:50"),
-    ("encoder", str, "input coding: constant"),
+    ("encoder", str, "input coding: constant, rate, latency or events"),
     ("encoder_low", float, "lowest input value"),
     ("encoder_high", float, "highest input value"),
     ("encoder_bits", int, "bits of an input code"),
+    ("encoder_seed", int, "seed of the rate code's draw"),
+    ("encoder_form", str, "a chip gets held images as graded messages or as bias"),
 )
 
 
@@ -156,8 +158,8 @@ def check_output(out: str, *inputs: str | None) -> None:
             raise InputError(f"--out {out}: would replace an input; give another name")
 
 
-def load_calibration(path: str | None) -> Stimuli | None:
-    """Read a data file (images or sequences), or return None if none was named."""
+def load_calibration(path: str | None) -> Stimuli | EventStimuli | None:
+    """Read a data file (images, sequences or events), or return None if none was named."""
     from neurodeploy.network import load_stimuli
 
     return None if path is None else load_stimuli(path)

@@ -5,7 +5,6 @@ from neurodeploy.graph.contract import (
     Contract,
     contract_from_metadata,
     option_name,
-    require_runnable,
 )
 from neurodeploy.graph.conventions import CONVENTIONS, Convention, convention
 from neurodeploy.graph.graph import Graph
@@ -70,6 +69,5 @@ __all__ = [
     "convention",
     "option_name",
     "read",
-    "require_runnable",
     "survey",
 ]

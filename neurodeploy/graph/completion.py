@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import Any
 
 from neurodeploy.errors import ContractError
-from neurodeploy.graph.contract import PLAIN_NIR_EULER, Contract, option_name
+from neurodeploy.graph.contract import ENCODERS_OWN, PLAIN_NIR_EULER, Contract, option_name
 from neurodeploy.graph.conventions import Convention
 from neurodeploy.graph.finding_list import FindingList
 
@@ -21,12 +21,17 @@ CONTRACT = "contract"
 #: Two dt closer than this (relative) are one number that a float32 has rounded.
 _SAME_DT = 1e-6
 #: Fields that may stay open: nothing is assumed for them.
-_OPEN = ("dt", "steps", "readout_window", "source_tool")
+_OPEN = ("dt", "steps", "readout_window", "encoder_form", "source_tool")
 _GUESSES: Mapping[str, Any] = {
     "encoder": "constant",
     "encoder_low": 0.0,
     "encoder_high": 1.0,
     "encoder_bits": 8,
+}
+#: What is guessed otherwise for one encoder: events are spikes unless something says payloads.
+_GUESSES_FOR: Mapping[str, Mapping[str, Any]] = {
+    "events": {"encoder_bits": 1},
+    "rate": {"encoder_seed": 0},
 }
 
 
@@ -63,11 +68,20 @@ def complete(
     merged: dict[str, Any] = {}
     for field in fields(Contract):
         name = field.name
-        value = _given(name, getattr(said, name), getattr(options, name), findings)
+        found = getattr(said, name)
+        if merged.get("encoder") != ENCODERS_OWN.get(name, merged.get("encoder")):
+            found = None  # the file's word is about the encoder that an option replaced
+        value = _given(name, found, getattr(options, name), findings)
         if convention is not None:
             value = _by_convention(name, value, options, convention, findings)
         if value is None and name not in _OPEN:
-            value = _assumed(name, readout, findings)
+            guesses = {
+                **_GUESSES,
+                **_GUESSES_FOR.get(merged.get("encoder", ""), {}),
+                "readout_node": readout[0],
+                "readout_kind": readout[1],
+            }
+            value = _assumed(name, guesses, findings)
         merged[name] = value
     if merged["dt"] is None:
         findings.error(
@@ -123,10 +137,9 @@ def _by_convention(
     return value
 
 
-def _assumed(name: str, readout: tuple[str | None, str | None], findings: FindingList) -> Any:
+def _assumed(name: str, guesses: Mapping[str, Any], findings: FindingList) -> Any:
     """Return the default of ``name`` and say that it is one."""
     plain = getattr(PLAIN_NIR_EULER, name)
-    guesses = {**_GUESSES, "readout_node": readout[0], "readout_kind": readout[1]}
     value = guesses.get(name) if plain is None else plain
     if value is None:
         return None

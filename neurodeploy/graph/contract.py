@@ -26,9 +26,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "delay_rounding": ("error", "nearest", "floor"),
     "readout_kind": ("count", "sum", "mean_v", "last_v", "max_v"),
     "encoder": ("constant", "rate", "latency", "events"),
+    "encoder_form": ("graded", "bias"),
 }
-#: Words this version can run where that is not all of ``CHOICES``.
-SUPPORTED: Mapping[str, tuple[str, ...]] = {"encoder": ("constant",)}
 _NESTED = {
     "readout_node": ("readout", "node"),
     "readout_kind": ("readout", "kind"),
@@ -37,10 +36,14 @@ _NESTED = {
     "encoder_low": ("encoder", "low"),
     "encoder_high": ("encoder", "high"),
     "encoder_bits": ("encoder", "bits"),
+    "encoder_seed": ("encoder", "seed"),
+    "encoder_form": ("encoder", "form"),
 }
 _GROUPS = frozenset(group for group, _ in _NESTED.values())
 _FLOATS = ("dt", "encoder_low", "encoder_high")
-_INTEGERS = ("steps", "encoder_bits")
+_INTEGERS = ("steps", "encoder_bits", "encoder_seed")
+#: Fields that only one encoder has.
+ENCODERS_OWN: Mapping[str, str] = {"encoder_seed": "rate", "encoder_form": "constant"}
 #: Python's whole numbers have no end, float64 has.
 _LARGEST = sys.float_info.max
 
@@ -51,6 +54,23 @@ def _check_encoder(low: float | None, high: float | None, bits: int | None) -> N
     if low is not None and high is not None and low >= high:
         raise ContractError(
             f"contract: --encoder-low {low:g} is not below --encoder-high {high:g}; give a range"
+        )
+
+
+def _check_encoders_own(contract: Contract) -> None:
+    seed = contract.encoder_seed
+    if seed is not None and not 0 <= seed < 2**63:
+        raise ContractError(f"contract: --encoder-seed is {seed}; needs 0 .. 2**63 - 1")
+    for name, owner in ENCODERS_OWN.items():
+        if getattr(contract, name) is not None and contract.encoder not in (None, owner):
+            raise ContractError(
+                f"contract: {option_name(name)} belongs to --encoder {owner}, not to "
+                f"{contract.encoder}; drop it"
+            )
+    if contract.encoder == "events" and contract.encoder_low not in (None, 0.0):
+        raise ContractError(
+            f"contract: --encoder-low is {contract.encoder_low:g}; a step without an event sends "
+            "nothing, so the range of events begins at 0"
         )
 
 
@@ -96,11 +116,17 @@ class Contract:
     readout_window : (int, int)
         Steps ``[start, stop)`` that the read-out looks at; None means all.
     encoder : str
-        ``constant``: each step receives the same image. Other words are kept, not run.
+        ``constant``: each step receives the same image. ``rate``: random spikes, ``latency``: one
+        spike, earlier for larger values. ``events``: what each step receives is given.
     encoder_low, encoder_high : float
-        Input range.
+        Input range: of images, or of an event's payload.
     encoder_bits : int
         Width of an input code.
+    encoder_seed : int
+        Of the draw, for ``rate``.
+    encoder_form : str
+        For ``constant``: a chip gets images as ``graded`` messages, or as ``bias`` of the first
+        layer.
     source_tool : str
         The tool that wrote the file.
     """
@@ -122,6 +148,8 @@ class Contract:
     encoder_low: float | None = None
     encoder_high: float | None = None
     encoder_bits: int | None = None
+    encoder_seed: int | None = None
+    encoder_form: str | None = None
     source_tool: str | None = None
 
     def __post_init__(self) -> None:
@@ -146,6 +174,7 @@ class Contract:
         if self.steps is not None and self.steps < 1:
             raise ContractError(f"contract: steps is {self.steps}; a sample has at least 1 step")
         _check_encoder(self.encoder_low, self.encoder_high, self.encoder_bits)
+        _check_encoders_own(self)
         _check_v_min(self.v_min)
         _check_window(self.readout_window, self.steps)
 
@@ -201,23 +230,6 @@ def contract_from_metadata(metadata: Mapping[str, Any], where: str) -> Contract:
         name = known[key].name
         values[name] = _typed(f"{where}: metadata neurodeploy/{key}", name, _plain(value))
     return Contract(**values)
-
-
-def require_runnable(contract: Contract, where: str) -> None:
-    """Refuse words that are understood but cannot be run yet (``SUPPORTED``).
-
-    Raises
-    ------
-    ContractError
-        Naming the word and what is supported.
-    """
-    for name, words in SUPPORTED.items():
-        value = getattr(contract, name)
-        if value is not None and value not in words:
-            raise ContractError(
-                f"{where}: {option_name(name)} {value} is not supported yet; "
-                f"supported: {', '.join(words)}"
-            )
 
 
 def _flatten(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,15 @@ from neurodeploy.lowering.feedback import is_population, late_sources
 from neurodeploy.lowering.linear_paths import LinearPaths
 from neurodeploy.lowering.populations import population_of
 from neurodeploy.lowering.readouts import readout_of
-from neurodeploy.network import ALWAYS_ON, INPUT, ConstantEncoder, Network, Population, Synapse
+from neurodeploy.network import (
+    ALWAYS_ON,
+    INPUT,
+    Encoder,
+    Network,
+    Population,
+    Synapse,
+    encoder_from,
+)
 
 
 def lower(graph: Graph) -> Result[Network]:
@@ -28,7 +36,7 @@ def lower(graph: Graph) -> Result[Network]:
     UnsupportedNodeError
         For a cycle that nothing cuts.
     ContractError
-        For an encoder or a read-out that cannot be run, or a delay that is no whole step.
+        For a read-out that cannot be run, or a delay that is no whole step.
     InputError
         For a neuron whose name is reserved.
     """
@@ -107,11 +115,13 @@ def _check_names(graph: Graph) -> None:
         )
 
 
-def _encoder(contract: Contract) -> ConstantEncoder:
-    low, high, bits = contract.encoder_low, contract.encoder_high, contract.encoder_bits
-    return ConstantEncoder(
-        0.0 if low is None else low, 1.0 if high is None else high, 8 if bits is None else bits
-    )
+def _encoder(contract: Contract) -> Encoder:
+    """Return the encoder that the contract names; what it does not say has its default."""
+    said = dict(contract.as_metadata().get("encoder", {}))
+    kind = said.setdefault("kind", "constant")
+    if kind == "events":
+        said.setdefault("bits", 1)
+    return encoder_from(said)
 
 
 def _findings(graph: Graph, network: Network, late: Mapping[str, frozenset[str]]) -> list[Finding]:

@@ -3,7 +3,7 @@
 from neurodeploy.network.agreement import Comparison, RecordAgreement, compare_traces
 from neurodeploy.network.chip_observation import chip_observation
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
-from neurodeploy.network.encoding import ConstantEncoder, Readout, ReadoutKind, decide
+from neurodeploy.network.encoding import ConstantEncoder, Encoder, Readout, ReadoutKind, decide
 from neurodeploy.network.fixed import (
     ALIGN_BITS,
     DECAY_BITS,
@@ -35,8 +35,14 @@ from neurodeploy.network.operators import (
     output_bias,
 )
 from neurodeploy.network.samples import Samples, load_samples, save_samples
+from neurodeploy.network.spike_encoders import (
+    EventsEncoder,
+    LatencyEncoder,
+    RateEncoder,
+    encoder_from,
+)
 from neurodeploy.network.start_state import has_start_v, start_v, with_start_v
-from neurodeploy.network.stimuli import Stimuli, load_stimuli
+from neurodeploy.network.stimuli import EventStimuli, Stimuli, load_stimuli
 from neurodeploy.network.time_axis import on_logical_axis
 from neurodeploy.network.traces import Quantity, Traces, read_out, readout_quantity
 
@@ -53,14 +59,19 @@ __all__ = [
     "ConvLayout",
     "Convolution",
     "Dense",
+    "Encoder",
+    "EventStimuli",
+    "EventsEncoder",
     "FixedPointNetwork",
     "FixedPopulation",
     "FixedSynapse",
+    "LatencyEncoder",
     "Network",
     "Operator",
     "Pool",
     "Population",
     "Quantity",
+    "RateEncoder",
     "Readout",
     "ReadoutKind",
     "RecordAgreement",
@@ -76,6 +87,7 @@ __all__ = [
     "chip_observation",
     "compare_traces",
     "decide",
+    "encoder_from",
     "has_start_v",
     "integers_hash",
     "load_network",

@@ -22,7 +22,7 @@ _NO_ARRAYS = ("a NET.h5 of neurodeploy", "a NIR file", "a NetX file")
 _REMEDIES = {
     "data": (
         "data are .npz or .h5 with images [B, ...] (held) or x [T, B, ...] (one input per step), "
-        "in input units, and y [B] labels"
+        "in input units, or events, and y [B] labels"
     ),
     "traces": "traces are .npz or .h5; neurodeploy run writes them",
 }

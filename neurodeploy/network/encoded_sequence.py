@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError, ShapeError
-from neurodeploy.network.encoding import ConstantEncoder
+from neurodeploy.network.encoding import Encoder
 
 #: Values decoded at a time: up to 36 bytes each.
 _PIECE_VALUES = 2**15
@@ -25,7 +25,7 @@ class EncodedSequence:
     """
 
     values: Any
-    encoder: ConstantEncoder
+    encoder: Encoder
 
     def __post_init__(self) -> None:
         """Check type and shape; the numbers are checked as they are read."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError, RangeError
 from neurodeploy.network.connections import ALWAYS_ON, INPUT, check_connections, named
-from neurodeploy.network.encoding import ConstantEncoder, Readout
+from neurodeploy.network.encoding import Encoder, Readout
 from neurodeploy.network.fixed_population import FixedKind, FixedPopulation, FixedReset
 from neurodeploy.network.fixed_synapse import (
     Connections,
@@ -53,7 +53,7 @@ class FixedPointNetwork:
     populations: tuple[FixedPopulation, ...]
     synapses: tuple[FixedSynapse, ...]
     n_input: int
-    encoder: ConstantEncoder
+    encoder: Encoder
     readout: Readout
     steps: int
     contract: Mapping[str, Any] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neurodeploy.errors import ShapeError
 from neurodeploy.network.arrays import FloatArray, float_array, int_array
 from neurodeploy.network.connections import ALWAYS_ON, INPUT, check_connections, named
-from neurodeploy.network.encoding import ConstantEncoder, Readout
+from neurodeploy.network.encoding import Encoder, Readout
 from neurodeploy.network.operators import Dense, Operator, check_chain
 
 PopulationKind = Literal["lif", "li", "threshold", "relay", "delay"]
@@ -244,7 +244,7 @@ class Network:
     populations: tuple[Population, ...]
     synapses: tuple[Synapse, ...]
     n_input: int
-    encoder: ConstantEncoder
+    encoder: Encoder
     readout: Readout
     steps: int | None
     contract: Mapping[str, Any] = field(default_factory=dict)

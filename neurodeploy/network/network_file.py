@@ -14,7 +14,7 @@ from neurodeploy.errors import FileFormatError, NeurodeployError
 from neurodeploy.file_kind import wrong_file
 from neurodeploy.files import content_hash, replacing
 from neurodeploy.hdf5_scan import scan_hdf5
-from neurodeploy.network.encoding import ConstantEncoder, Readout
+from neurodeploy.network.encoding import Readout
 from neurodeploy.network.fixed import (
     ConvLayout,
     FixedPointNetwork,
@@ -23,6 +23,7 @@ from neurodeploy.network.fixed import (
     SparseLayout,
 )
 from neurodeploy.network.network_header import checked_header
+from neurodeploy.network.spike_encoders import encoder_from
 
 NETWORK_SCHEMA = 2
 #: Largest sum of declared array sizes that is read, in bytes.
@@ -223,7 +224,6 @@ def _network(arrays: dict[str, NDArray[Any]]) -> FixedPointNetwork:
             entry["scale"] = arrays[f"populations/{index}/scale"]
         entry["nir_nodes"], entry["shape"] = tuple(entry["nir_nodes"]), tuple(entry["shape"])
         populations.append(FixedPopulation(**entry, **fields, gain=gain))
-    encoder = {key: value for key, value in header["encoder"].items() if key != "kind"}
     readout = dict(header["readout"])
     if "window" in readout:
         readout["window"] = tuple(readout["window"])
@@ -232,7 +232,7 @@ def _network(arrays: dict[str, NDArray[Any]]) -> FixedPointNetwork:
         synapses=tuple(_synapse(arrays, i, e) for i, e in enumerate(header["synapses"])),
         n_input=header["n_input"],
         input_shape=tuple(header["input_shape"]),
-        encoder=ConstantEncoder(**encoder),
+        encoder=encoder_from(header["encoder"]),
         readout=Readout(**readout),
         steps=header["steps"],
         contract=header["contract"],

@@ -93,12 +93,15 @@ _SYNAPSE: Mapping[str, Check] = {
     "delay": lambda v: v is None or _whole(0, 2**20)(v),
     "layout": _layout,
 }
-_ENCODER: Mapping[str, Check] = {
-    "kind": _one_of(("constant",)),
+_GRID: Mapping[str, Check] = {
+    "kind": _one_of(("constant", "rate", "latency", "events")),
     "low": _number,
     "high": _number,
     "bits": _whole(1, 16),
 }
+#: What one kind of encoder has beyond its grid; the form is left out where it is graded.
+_ENCODERS_OWN: Mapping[str, Mapping[str, Check]] = {"rate": {"seed": _whole(0, 2**63 - 1)}}
+_BIAS_FORM: Mapping[str, Check] = {"form": _one_of(("bias",))}
 _READOUT: Mapping[str, Check] = {"population": _text, "kind": _one_of(get_args(ReadoutKind))}
 _WINDOWED: Mapping[str, Check] = {**_READOUT, "window": _wholes(0, _SIZE, 2)}
 _HEADER: Mapping[str, Check] = {
@@ -123,7 +126,7 @@ def checked_header(document: Any) -> dict[str, Any]:
         For a missing or unknown field, a wrong type, or a number out of range.
     """
     header = _checked("header", document, _HEADER)
-    _checked("encoder", header["encoder"], _ENCODER)
+    _checked("encoder", header["encoder"], _encoder_fields(header["encoder"]))
     _checked("readout", header["readout"], _WINDOWED if "window" in header["readout"] else _READOUT)
     for index, entry in enumerate(header["populations"]):
         held = entry if isinstance(entry, dict) else {}
@@ -132,6 +135,12 @@ def checked_header(document: Any) -> dict[str, Any]:
     for index, entry in enumerate(header["synapses"]):
         _checked(f"synapses[{index}]", entry, _SYNAPSE)
     return header
+
+
+def _encoder_fields(entry: Mapping[str, Any]) -> Mapping[str, Check]:
+    kind = entry.get("kind")
+    own = _ENCODERS_OWN.get(kind, {}) if isinstance(kind, str) else {}
+    return {**_GRID, **own, **(_BIAS_FORM if "form" in entry and kind == "constant" else {})}
 
 
 def _checked(where: str, entry: Any, fields: Mapping[str, Check]) -> dict[str, Any]:

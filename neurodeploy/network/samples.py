@@ -15,7 +15,7 @@ from neurodeploy.files import replacing, sample_hashes
 from neurodeploy.findings import Finding
 from neurodeploy.network.array_file import read_arrays
 from neurodeploy.network.arrays import frozen
-from neurodeploy.network.encoding import ConstantEncoder
+from neurodeploy.network.encoding import Encoder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,18 +78,19 @@ class Samples:
         chosen = np.sort(np.argsort(turn, kind="stable")[:n])
         return Samples(self.images[chosen], self.labels[chosen], self.index[chosen])
 
-    def out_of_range(self, encoder: ConstantEncoder) -> tuple[Finding, ...]:
+    def out_of_range(self, encoder: Encoder) -> tuple[Finding, ...]:
         """Return a warning that counts the values which encoding clips; none if it clips none."""
         # Rounding to a code may leave the range by half a step; that is no clipping.
-        margin = encoder.step / 2
+        grid = encoder.levels
+        margin = grid.step / 2
         low, high = float(self.images.min()), float(self.images.max())
-        beyond = (self.images < encoder.low - margin) | (self.images > encoder.high + margin)
+        beyond = (self.images < grid.low - margin) | (self.images > grid.high + margin)
         if not beyond.any():
             return ()
         count, total = int(beyond.sum()), self.images.size
         text = (
             f"{count} of {total} values ({count / total:.1%}) lie outside the encoder's range "
-            f"{encoder.low:g}..{encoder.high:g} and are clipped (data: {low:g}..{high:g})"
+            f"{grid.low:g}..{grid.high:g} and are clipped (data: {low:g}..{high:g})"
         )
         remedy = "scale the images to that range, or correct the model's encoder range"
         numbers = {"clipped": count, "values": total, "lowest": low, "highest": high}
@@ -102,17 +103,23 @@ class Samples:
             return ""
         return f"y: labels {low}..{high} do not fit {classes} outputs (0..{classes - 1})"
 
-    def codes(self, encoder: ConstantEncoder, n_input: int) -> NDArray[np.int32]:
-        """Encode the images; ShapeError if an image does not have ``n_input`` values."""
+    def codes(self, encoder: Encoder, n_input: int) -> NDArray[np.int32]:
+        """Return the codes of the images, on the encoder's ``levels``.
+
+        Raises
+        ------
+        ShapeError
+            If an image does not have ``n_input`` values.
+        """
         if self.images.shape[1] != n_input:
             raise ShapeError(
                 f"images: {self.images.shape[1]} values each, the network takes {n_input}"
             )
-        return encoder.encode(self.images)
+        return encoder.levels.encode(self.images)
 
-    def hashes(self, encoder: ConstantEncoder) -> tuple[str, ...]:
+    def hashes(self, encoder: Encoder) -> tuple[str, ...]:
         """Hash each sample's codes, so that the same image always has one hash."""
-        return sample_hashes(encoder.encode(self.images))
+        return sample_hashes(encoder.levels.encode(self.images))
 
 
 def _numbers(name: str, values: Any) -> NDArray[Any]:

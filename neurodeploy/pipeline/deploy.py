@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurodeploy.files import filled_folder, made_folder
-from neurodeploy.network import Samples, Stimuli
+from neurodeploy.network import EventStimuli, Samples, Stimuli
 from neurodeploy.pipeline.deployment import Deployment, deploy_model
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.results import write_results
@@ -52,7 +52,7 @@ class Outcome:
 def deploy(
     model: Model,
     test: Samples,
-    calibration: Samples | Stimuli | None,
+    calibration: Samples | Stimuli | EventStimuli | None,
     settings: DeploySettings,
     out: str | Path,
     *,
@@ -69,8 +69,8 @@ def deploy(
         Float model (from a .nir file).
     test : Samples
         Labelled images.
-    calibration : Samples, Stimuli or None
-        Images or sequences for ranges; none of them in ``test``.
+    calibration : Samples, Stimuli, EventStimuli or None
+        Images, sequences or events for ranges; none of them in ``test``.
     settings : DeploySettings
     out : path
         Folder for the results; nothing is written there before all of it is.

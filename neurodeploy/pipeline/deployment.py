@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neurodeploy import hardware_profiles
 from neurodeploy.files import file_hash, replacing
 from neurodeploy.network import (
+    EventStimuli,
     FixedPointNetwork,
     Samples,
     Stimuli,
@@ -62,7 +63,7 @@ class Deployment:
 def deploy_model(
     model: Model,
     test: Samples,
-    calibration: Samples | Stimuli | None,
+    calibration: Samples | Stimuli | EventStimuli | None,
     settings: DeploySettings,
     folder: Path,
     *,
@@ -79,8 +80,8 @@ def deploy_model(
         Float model.
     test : Samples
         Evaluation samples; tuning never sees them.
-    calibration : Samples, Stimuli or None
-        Images or sequences for ranges.
+    calibration : Samples, Stimuli, EventStimuli or None
+        Images, sequences or events for ranges.
     settings : DeploySettings
     folder : path
     norse_check : dict

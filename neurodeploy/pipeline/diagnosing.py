@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurodeploy import hardware_profiles
-from neurodeploy.network import Network, Samples, Stimuli
+from neurodeploy.network import EventStimuli, Network, Samples, Stimuli
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.stimulus import as_stimuli, stimulus_for, widened
 from neurodeploy.quantization import solve_latencies, with_extra_steps
@@ -17,7 +17,9 @@ _SAMPLES = 256
 _MOST_CONNECTIONS = 2**22
 
 
-def diagnosis(model: Model, calibration: Samples | Stimuli) -> tuple[LayerDiagnosis, ...]:
+def diagnosis(
+    model: Model, calibration: Samples | Stimuli | EventStimuli
+) -> tuple[LayerDiagnosis, ...]:
     """Return what rounding is expected to do to every population that fires.
 
     Empty where the network has more connections than this is quick for.
@@ -31,7 +33,9 @@ def diagnosis(model: Model, calibration: Samples | Stimuli) -> tuple[LayerDiagno
     return diagnose(network, net, codes[..., :_SAMPLES, :])
 
 
-def as_deployed(model: Model, samples: Samples | Stimuli) -> tuple[Network, Stimuli]:
+def as_deployed(
+    model: Model, samples: Samples | Stimuli | EventStimuli
+) -> tuple[Network, Stimuli | EventStimuli]:
     """Return the float network that the integers stand for, and the samples as it takes them.
 
     Gains are as they were mapped (what folding costs is a finding of its own), and feedback that

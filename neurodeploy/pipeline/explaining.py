@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from neurodeploy.attacks import Ball, perturbation
 from neurodeploy.errors import InputError
-from neurodeploy.network import Stimuli
+from neurodeploy.network import EventStimuli, Stimuli
 from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.stimulus import stimulus_for, widened
 from neurodeploy.robustness import NetworkClassifier
 from neurodeploy.robustness.surrogates import Surrogate
 
 
-def sample_codes(model: Model, stimuli: Stimuli, sample: int) -> NDArray[np.int32]:
+def sample_codes(model: Model, stimuli: Stimuli | EventStimuli, sample: int) -> NDArray[np.int32]:
     """Return the codes of one sample, [n_input] (held) or [T, n_input].
 
     Raises
@@ -32,7 +32,7 @@ def sample_codes(model: Model, stimuli: Stimuli, sample: int) -> NDArray[np.int3
             f"--sample {sample}: the data has {len(stimuli)} samples, 0..{len(stimuli) - 1}"
         )
     net = model.require_fixed()
-    one = Stimuli(stimuli.values[..., sample : sample + 1, :], None, stimuli.held)
+    one = stimuli.only(sample)
     codes, _ = stimulus_for(net, widened(model.graph, model.network, one, net.steps), "fixed")
     return np.asarray(codes[..., 0, :], np.int32)
 
@@ -49,7 +49,8 @@ def attacked(
     """
     net = model.require_fixed()
     if codes.ndim != 1:
-        raise InputError("--attack: attacks change held images; this sample is a sequence")
+        what = "a sequence" if net.encoder.kind == "constant" else f"{net.encoder.kind}-coded"
+        raise InputError(f"--attack: attacks change held images; this sample is {what}")
     if label is None:
         raise InputError("--attack: the data holds no labels y, and an attack needs the true class")
     if not 0 < radius <= net.encoder.max_code:

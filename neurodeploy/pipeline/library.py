@@ -17,6 +17,7 @@ from neurodeploy.graph import Contract, Graph, ReadLimits
 from neurodeploy.graph import read as read_graph
 from neurodeploy.hardware_profiles import limits_in
 from neurodeploy.network import (
+    EventStimuli,
     FixedPointNetwork,
     Network,
     Quantity,
@@ -140,7 +141,8 @@ def run(
     ----------
     model : Graph or FixedPointNetwork
     images : array [B, ...]
-        Held for ``steps`` (default: the contract's). Input units; values are rounded to codes.
+        Encoded for ``steps`` (default: the contract's) as the contract's encoder says: held, or
+        as spikes. Input units; values are rounded to codes.
     x : array [T, B, ...]
         In place of ``images``: one input per step, used as it is in float.
     steps : int
@@ -171,9 +173,9 @@ def run(
         raise InputError(f"run: takes a Graph or a FixedPointNetwork, not {type(model).__name__}")
     if (images is None) == (x is None):
         raise InputError("run: give either images [B, ...] or x [T, B, ...]")
-    stimuli = Stimuli(_array(x if images is None else images), None, held=x is None)
-    stimuli = widened(held.graph, held.network, stimuli, steps)
-    stimulus, noticed = stimulus_for(source, stimuli, backend)
+    given = Stimuli(_array(x if images is None else images), None, held=x is None)
+    stimuli = widened(held.graph, held.network, given, steps)
+    stimulus, noticed = stimulus_for(source, stimuli, backend, steps)
     held = dataclasses.replace(held, findings=(*held.findings, *noticed))
     return run_model(
         held,
@@ -226,7 +228,7 @@ def deploy(
     *,
     out: str | Path,
     profile: str = "loihi2",
-    calibration: Samples | Stimuli | str | Path | None = None,
+    calibration: Samples | Stimuli | EventStimuli | str | Path | None = None,
     name: str = "model",
     weight_bits: int = 8,
     seed: int = 0,
@@ -240,8 +242,8 @@ def deploy(
     graph : Graph
     data : Samples or path
         Labelled test images.
-    calibration : Samples, Stimuli or path
-        Images or sequences for ranges; none of them in ``data``.
+    calibration : Samples, Stimuli, EventStimuli or path
+        Images, sequences or events for ranges; none of them in ``data``.
     out : path
         Folder for the results.
     """

@@ -17,6 +17,7 @@ from neurodeploy.findings import Finding
 from neurodeploy.graph import Contract, Graph, contract_from_metadata, read
 from neurodeploy.lowering import compose, lower, require_deployable
 from neurodeploy.network import (
+    EventStimuli,
     FixedPointNetwork,
     Network,
     Samples,
@@ -24,7 +25,7 @@ from neurodeploy.network import (
     require_legal,
 )
 from neurodeploy.pipeline.fixed_file import holds_integers, read_integers
-from neurodeploy.pipeline.stimulus import as_stimuli, stimulus_for, widened
+from neurodeploy.pipeline.stimulus import as_stimuli, in_steps, stimulus_for, widened
 from neurodeploy.quantization import QuantizeConfig, quantize
 
 
@@ -109,12 +110,12 @@ def quantized(
     model: Model,
     profile: str | Path,
     config: QuantizeConfig | None = None,
-    calibration: Samples | Stimuli | None = None,
+    calibration: Samples | Stimuli | EventStimuli | None = None,
 ) -> Model:
     """Return the model with its fixed-point network for ``profile``.
 
-    ``calibration``: held images or sequences; their labels are not looked at. Every sample's hash
-    is stored in the network, so that later evaluations can refuse the same samples.
+    ``calibration``: images, sequences or events; their labels are not looked at. Every sample's
+    hash is stored in the network, so that later evaluations can refuse the same samples.
     """
     lowered = model.require_network()
     # Before anything is multiplied out: all obstacles in one message.
@@ -124,8 +125,9 @@ def quantized(
     clipped: tuple[Finding, ...] = ()
     hashes: tuple[str, ...] = ()
     if calibration is not None:
-        given = as_stimuli(calibration)
-        codes, noticed = stimulus_for(network, widened(model.graph, lowered, given), "fixed")
+        given, _ = in_steps(network, as_stimuli(calibration))
+        wide = widened(model.graph, lowered, as_stimuli(calibration))
+        codes, noticed = stimulus_for(network, wide, "fixed")
         hashes = given.hashes(network.encoder)
         clipped = tuple(dataclasses.replace(f, where=f"calibration {f.where}") for f in noticed)
         if network.steps is None and not given.held:

@@ -12,7 +12,7 @@ from typing import Any
 
 from neurodeploy import hardware_profiles
 from neurodeploy.files import write_json
-from neurodeploy.network import Samples, Stimuli
+from neurodeploy.network import EventStimuli, Samples, Stimuli
 from neurodeploy.pipeline.deployment import Deployment
 from neurodeploy.pipeline.figure_arrays import save_figures
 from neurodeploy.pipeline.settings import DeploySettings
@@ -43,7 +43,7 @@ def write_results(
     command: str,
     data_name: str,
     test: Samples,
-    calibration: Samples | Stimuli | None,
+    calibration: Samples | Stimuli | EventStimuli | None,
     n_train: int | None = None,
     quick: bool = False,
 ) -> Path:
@@ -113,7 +113,7 @@ def _model_summary(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _assumptions(
-    settings: DeploySettings, calibration: Samples | Stimuli | None, quick: bool
+    settings: DeploySettings, calibration: Samples | Stimuli | EventStimuli | None, quick: bool
 ) -> list[str]:
     robustness = settings.robustness
     lines = [

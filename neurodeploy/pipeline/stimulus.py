@@ -1,4 +1,4 @@
-"""What samples become before a network takes them: gain lines added, values encoded."""
+"""What samples become before a network takes them: events binned, gain lines added, encoded."""
 
 from __future__ import annotations
 
@@ -10,26 +10,61 @@ from numpy.typing import NDArray
 from neurodeploy.errors import ContractError
 from neurodeploy.findings import Finding
 from neurodeploy.graph import Graph
-from neurodeploy.network import FixedPointNetwork, Network, Samples, Stimuli
+from neurodeploy.network import EventStimuli, FixedPointNetwork, Network, Samples, Stimuli
 
 
-def as_stimuli(data: Samples | Stimuli) -> Stimuli:
+def as_stimuli(data: Samples | Stimuli | EventStimuli) -> Stimuli | EventStimuli:
     """Return labelled images as held stimuli; stimuli as they are."""
     return Stimuli(data.images, data.labels, held=True) if isinstance(data, Samples) else data
 
 
+def in_steps(
+    network: Network | FixedPointNetwork,
+    stimuli: Stimuli | EventStimuli,
+    steps: int | None = None,
+) -> tuple[Stimuli, tuple[Finding, ...]]:
+    """Return events as one input per step, other stimuli as they are; and what that leaves out.
+
+    ``steps`` goes before those of the network.
+
+    Raises
+    ------
+    InputError
+        As ``EventStimuli.in_steps``.
+    """
+    if isinstance(stimuli, Stimuli):
+        return stimuli, ()
+    length = network.steps if steps is None else steps
+    return stimuli.in_steps(network.n_input, length, network.contract.get("dt"))
+
+
 def widened(
-    graph: Graph | None, network: Network | None, stimuli: Stimuli, steps: int | None = None
-) -> Stimuli:
+    graph: Graph | None,
+    network: Network | None,
+    stimuli: Stimuli | EventStimuli,
+    steps: int | None = None,
+) -> Stimuli | EventStimuli:
     """Return the stimuli with the gain lines of a graph whose gain is in a portable form.
 
     Stimuli that have the graph's width already, and those of other graphs, stay as they are.
+
+    Raises
+    ------
+    ContractError
+        For gain lines beside events, or beside images that become spikes.
     """
-    if graph is None or network is None or stimuli.values.shape[-1] == network.n_input:
+    if graph is None or network is None or "neurodeploy_gain" not in graph.metadata:
         return stimuli
+    if isinstance(stimuli, Stimuli) and stimuli.values.shape[-1] == network.n_input:
+        return stimuli
+    kind = network.encoder.kind
+    if isinstance(stimuli, EventStimuli) or (stimuli.held and kind != "constant"):
+        what = "events" if isinstance(stimuli, EventStimuli) else f"images under encoder {kind}"
+        raise ContractError(
+            f"gain lines: this graph's gain is part of its stimulus and cannot join {what}; "
+            "give a sequence x [T, B, ...], or export the model with its gain as metadata"
+        )
     # The exporter needs torch; other graphs do not.
-    if "neurodeploy_gain" not in graph.metadata:
-        return stimuli
     from neurodeploy.export.gain import portable_stimulus
 
     values = portable_stimulus(stimuli.values, graph, steps=steps)
@@ -37,30 +72,40 @@ def widened(
 
 
 def stimulus_for(
-    network: Network | FixedPointNetwork, stimuli: Stimuli, backend: str
+    network: Network | FixedPointNetwork,
+    stimuli: Stimuli | EventStimuli,
+    backend: str,
+    steps: int | None = None,
 ) -> tuple[NDArray[Any], tuple[Finding, ...]]:
     """Return what simulators take, and what that changes.
 
-    Held images become codes on every backend, so that all see the same grid. A sequence is used
-    as it is in float (as codes where it lies on the grid, which is the same and is then seen to
-    be), and rounded to codes for integers.
+    Held images become what the encoder makes of them on every backend, so that all see the same.
+    Events and sequences are used as they are in float (as codes where they lie on the grid, which
+    is the same and is then seen to be), and rounded to codes for integers.
+
+    Parameters
+    ----------
+    steps : int or None
+        In place of the network's.
 
     Raises
     ------
     ShapeError
         If the inputs have another size than the network's.
     ContractError
-        For held images under an encoder that cannot be run yet.
+        For images under an encoder that takes none.
+    InputError
+        If the encoder needs steps and nothing says how many; or as ``EventStimuli.in_steps``.
     """
-    stimuli.require_size(network.n_input)
-    encoder = network.contract.get("encoder", {}).get("kind", "constant")
-    if stimuli.held and encoder != "constant":
-        raise ContractError(
-            f"encoder: the contract says {encoder!r}, and only 'constant' turns held images into "
-            "input yet; give a sequence x [T, B, ...], or --encoder constant"
-        )
-    codes = network.encoder.encode(stimuli.values)
-    if backend == "float" and not stimuli.held:
-        on_grid = np.array_equal(network.encoder.decode(codes), stimuli.values)
-        return (codes if on_grid else stimuli.values), ()
-    return codes, stimuli.changed_by(network.encoder)
+    given, late = in_steps(network, stimuli, steps)
+    given.require_size(network.n_input)
+    encoder = network.encoder
+    if given.held:
+        length = network.steps if steps is None else steps
+        codes = encoder.messages(encoder.levels.encode(given.values), length)
+        return codes, given.changed_by(encoder)
+    codes = encoder.encode(given.values)
+    if backend == "float":
+        on_grid = np.array_equal(encoder.decode(codes), given.values)
+        return (codes if on_grid else given.values), late
+    return codes, (*late, *given.changed_by(encoder))

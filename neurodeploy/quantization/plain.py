@@ -17,9 +17,6 @@ from neurodeploy.network import (
     Synapse,
 )
 
-#: Encoders whose stimulus is the codes themselves, step by step.
-_ENCODERS = ("constant", "events")
-
 
 def obstacles(network: Network) -> dict[str, str]:
     """Return, per population or synapse the quantiser cannot take, what stands in the way.
@@ -42,7 +39,7 @@ def require_plain(network: Network) -> None:
     Raises
     ------
     ContractError
-        If nothing says how many steps a sample has, or the encoder has no integers.
+        If nothing says how many steps a sample has.
     """
     found = obstacles(network)
     if found:
@@ -51,12 +48,6 @@ def require_plain(network: Network) -> None:
     if network.steps is None:
         raise ContractError(
             "steps (steps per sample) is not in the file, and the ranges depend on it; give --steps"
-        )
-    encoder = network.contract.get("encoder", {}).get("kind", "constant")
-    if encoder not in _ENCODERS:
-        raise ContractError(
-            f"encoder {encoder!r} is not supported in integers yet; give --encoder "
-            f"{' or '.join(_ENCODERS)}"
         )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import RangeError
 from neurodeploy.network.encoded_sequence import EncodedSequence
-from neurodeploy.network.encoding import ConstantEncoder
+from neurodeploy.network.encoding import Encoder
 from neurodeploy.simulate.stimulus import Stimulus, checked_steps, input_hash, read_stimulus
 
 #: Codes hashed at once.
@@ -106,7 +106,7 @@ class StoredCodes(Codes):
 
 
 def read_codes(
-    codes: Any, *, n_input: int, encoder: ConstantEncoder, steps: int, asked_steps: int | None
+    codes: Any, *, n_input: int, encoder: Encoder, steps: int, asked_steps: int | None
 ) -> Codes:
     """Check codes against a network; those in a file [T, B, n] stay there.
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from neurodeploy.errors import InputError
-from neurodeploy.network.encoding import ConstantEncoder
+from neurodeploy.network.encoding import Encoder
 from neurodeploy.network.floating import Network, Population, Synapse
 from neurodeploy.simulate.float_general import GeneralGradient
 from neurodeploy.simulate.spike_functions import Surrogate
@@ -137,7 +137,7 @@ class _PlainGradient(UnrolledNetwork):
             _FloatLayer(p, tuple(_FloatSynapse(s, on) for s in net.synapses_into(p.name)), on)
             for p in net.populations
         )
-        self._decoder: ConstantEncoder = net.encoder
+        self._decoder: Encoder = net.encoder
         super().__init__(
             layers,
             readout=net.readout,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import InputError, RangeError, ShapeError
 from neurodeploy.files import content_hash
-from neurodeploy.network.encoding import ConstantEncoder
+from neurodeploy.network.encoding import Encoder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +39,7 @@ def read_stimulus(
     codes: Any,
     *,
     n_input: int,
-    encoder: ConstantEncoder,
+    encoder: Encoder,
     steps: int | None,
     asked_steps: int | None,
 ) -> Stimulus:
@@ -79,7 +79,7 @@ class FloatStimulus:
 
     array: NDArray[Any]
     steps: int
-    encoder: ConstantEncoder | None
+    encoder: Encoder | None
 
     @property
     def held(self) -> bool:
@@ -114,7 +114,7 @@ def read_float_stimulus(
     stimulus: Any,
     *,
     n_input: int,
-    encoder: ConstantEncoder,
+    encoder: Encoder,
     steps: int | None,
     asked_steps: int | None,
 ) -> FloatStimulus:

@@ -16,7 +16,7 @@ import torch
 
 from neurodeploy.errors import RangeError, ShapeError
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
-from neurodeploy.network.encoding import ConstantEncoder, Readout
+from neurodeploy.network.encoding import Encoder, Readout
 from neurodeploy.simulate.surrogate import (
     SurrogateShape,
     check_surrogate,
@@ -82,7 +82,7 @@ class UnrolledNetwork:
     layers : tuple of UnrolledLayer
     readout : Readout
     n_input, steps : int
-    encoder : ConstantEncoder
+    encoder : Encoder
         For the range of codes.
     input_slope : float
         d(what the first synapse receives) / d(code).
@@ -97,7 +97,7 @@ class UnrolledNetwork:
         readout: Readout,
         n_input: int,
         steps: int,
-        encoder: ConstantEncoder,
+        encoder: Encoder,
         input_slope: float,
         scale: float,
         width: float,

@@ -20,7 +20,6 @@ from neurodeploy.graph import (
     Contract,
     contract_from_metadata,
     read,
-    require_runnable,
 )
 from neurodeploy.graph.contract import CHOICES
 
@@ -45,19 +44,42 @@ def about(findings, severity):
 # -- metadata ------------------------------------------------------------------------------------
 
 finite = st.floats(-1e6, 1e6)
-contracts = st.builds(
-    Contract,
-    dt=st.none() | st.floats(1e-9, 1e3),
-    steps=st.none() | st.integers(100, 10**6),
-    v_min=st.none() | st.just("none") | finite,
-    readout_node=st.none() | st.text("ab.", min_size=1),
-    readout_window=st.none() | st.tuples(st.integers(0, 40), st.integers(41, 99)),
-    encoder_low=st.none() | st.floats(min_value=-1e6, max_value=-1e-3),
-    encoder_high=st.none() | st.floats(min_value=0, max_value=1e6),
-    encoder_bits=st.none() | st.integers(1, 16),
-    source_tool=st.none() | st.text("ab ", min_size=1),
-    **{name: st.none() | st.sampled_from(words) for name, words in CHOICES.items()},
-)
+words = {
+    name: st.none() | st.sampled_from(choices)
+    for name, choices in CHOICES.items()
+    if not name.startswith("encoder")
+}
+low = st.none() | st.floats(min_value=-1e6, max_value=-1e-3)
+OWN = {
+    None: {"encoder_low": low, "encoder_seed": st.none() | st.integers(0, 2**63 - 1)},
+    "constant": {
+        "encoder_low": low,
+        "encoder_form": st.none() | st.sampled_from(["graded", "bias"]),
+    },
+    "rate": {"encoder_low": low, "encoder_seed": st.none() | st.integers(0, 2**63 - 1)},
+    "latency": {"encoder_low": low},
+    "events": {"encoder_low": st.none() | st.just(0.0)},
+}
+
+
+def contracts_of(encoder):
+    return st.builds(
+        Contract,
+        dt=st.none() | st.floats(1e-9, 1e3),
+        steps=st.none() | st.integers(100, 10**6),
+        v_min=st.none() | st.just("none") | finite,
+        readout_node=st.none() | st.text("ab.", min_size=1),
+        readout_window=st.none() | st.tuples(st.integers(0, 40), st.integers(41, 99)),
+        encoder=st.just(encoder),
+        encoder_high=st.none() | st.floats(min_value=0.5, max_value=1e6),
+        encoder_bits=st.none() | st.integers(1, 16),
+        source_tool=st.none() | st.text("ab ", min_size=1),
+        **words,
+        **OWN[encoder],
+    )
+
+
+contracts = st.one_of([contracts_of(encoder) for encoder in OWN])
 
 
 @given(contracts)
@@ -73,7 +95,8 @@ def test_every_word_survives_a_file_that_nir_wrote(path):
         dt=1e-3, steps=80, reset="subtract-late", decay="exponential", spikes="multiple",
         input_gain="one", if_unit="step", recurrent_cut="affine", delay_rounding="floor",
         v_min=-1.5, readout_node="lif", readout_kind="mean_v", readout_window=(3, 70),
-        encoder="constant", encoder_low=-1.0, encoder_high=1.0, encoder_bits=4, source_tool="x",
+        encoder="constant", encoder_low=-1.0, encoder_high=1.0, encoder_bits=4,
+        encoder_form="bias", source_tool="x",
     )  # fmt: skip
     nodes = {
         "input": nir.Input({"input": np.array([2])}),
@@ -240,19 +263,44 @@ def test_an_unknown_convention_lists_the_known_ones(path):
         read(write(path), FULL, convention="nest")
 
 
-@pytest.mark.parametrize("word", ["rate", "latency", "events"])
-def test_encoders_that_cannot_be_run_are_kept_and_refused_later(path, word):
-    graph, _ = read(write(path), Contract(dt=1e-3, encoder=word))
-    assert graph.contract.encoder == word
-    with pytest.raises(ContractError, match="not supported yet; supported: constant"):
-        require_runnable(graph.contract, "here")
+@pytest.mark.parametrize(
+    ("word", "guessed"),
+    [
+        ("constant", {"low": 0.0, "high": 1.0, "bits": 8}),
+        ("rate", {"low": 0.0, "high": 1.0, "bits": 8, "seed": 0}),
+        ("latency", {"low": 0.0, "high": 1.0, "bits": 8}),
+        ("events", {"low": 0.0, "high": 1.0, "bits": 1}),
+    ],
+)
+def test_what_each_encoder_needs_is_assumed_and_said(path, word, guessed):
+    graph, findings = read(write(path), Contract(dt=1e-3, encoder=word))
+    assert graph.contract.as_metadata()["encoder"] == {"kind": word, **guessed}
+    said = {f"encoder_{name}" for name in guessed}
+    assert {name for name in about(findings, "warning") if "encoder" in name} == said
 
 
-def test_every_word_but_encoders_can_be_run():
-    for name, words in CHOICES.items():
-        for word in words:
-            if name != "encoder":
-                require_runnable(Contract(**{name: word}), "here")
+def test_an_encoder_that_replaces_another_takes_nothing_of_its_own_along(path):
+    write(path, dt=1e-3, encoder={"kind": "rate", "seed": 3})
+    assert read(path, Contract(dt=1e-3)).value.contract.encoder_seed == 3
+    assert read(path, Contract(dt=1e-3, encoder="latency")).value.contract.encoder_seed is None
+    write(path, dt=1e-3, encoder={"kind": "constant", "form": "bias"})
+    assert read(path, Contract(dt=1e-3)).value.contract.encoder_form == "bias"
+    assert read(path, Contract(dt=1e-3, encoder="rate")).value.contract.encoder_form is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"encoder": "latency", "encoder_seed": 1}, "belongs to --encoder rate, not to latency"),
+        ({"encoder": "rate", "encoder_form": "bias"}, "belongs to --encoder constant, not to rate"),
+        ({"encoder": "rate", "encoder_seed": -1}, r"encoder-seed is -1; needs 0 .. 2\*\*63 - 1"),
+        ({"encoder": "events", "encoder_low": -1.0}, "range of events begins at 0"),
+        ({"encoder_form": "current"}, "choose from graded, bias"),
+    ],
+)
+def test_words_of_another_encoder_are_refused(fields, text):
+    with pytest.raises(ContractError, match=text):
+        Contract(**fields)
 
 
 def test_strict_stops_on_guesses_and_not_on_plain_words(path):

@@ -8,7 +8,7 @@ from oracles.literal_fixed import run_aligned
 from quantization.deployable import random_deployable
 
 from neurodeploy import hardware_profiles
-from neurodeploy.errors import ContractError, RangeError, ShapeError, UnsupportedNodeError
+from neurodeploy.errors import RangeError, ShapeError, UnsupportedNodeError
 from neurodeploy.network import (
     ALWAYS_ON,
     INPUT,
@@ -235,15 +235,6 @@ def test_a_delayed_input_range_that_does_not_begin_at_zero_is_refused():
     network = dataclasses.replace(network, encoder=ConstantEncoder(-1.0, 1.0, 1))
     with pytest.raises(UnsupportedNodeError, match="begins at 0"):
         quantize_network(network, LOIHI2)
-
-
-def test_a_stimulus_that_no_code_stands_for_is_refused():
-    network = one_layer(neurons("a"))
-    events = dataclasses.replace(network, contract={"encoder": {"kind": "events"}})
-    assert quantize_network(events, LOIHI2).value.contract == events.contract
-    latency = dataclasses.replace(network, contract={"encoder": {"kind": "latency"}})
-    with pytest.raises(ContractError, match="latency"):
-        quantize_network(latency, LOIHI2)
 
 
 def test_calibration_takes_held_codes_and_sequences():
