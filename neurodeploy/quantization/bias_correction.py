@@ -12,7 +12,8 @@ from neurodeploy.network import Population
 from neurodeploy.quantization.exponents import Demanded, Fitted, fit_exponents
 from neurodeploy.quantization.incoming import Drive, Incoming
 from neurodeploy.quantization.population_scale import highest_scale, scale_at
-from neurodeploy.quantization.rounders import MembraneRounder
+from neurodeploy.quantization.rounders import MeanErrorRounder
+from neurodeploy.quantization.rounding import Bits
 
 #: A corrected bias moves the bounds of the states a little, and so the scale: twice settles it.
 _TRIES = 4
@@ -22,9 +23,9 @@ def fit_with_bias(
     population: Population,
     drive: Drive,
     incoming: Sequence[Incoming],
-    bits: int,
+    bits: Bits,
     bounds_of: Callable[[Drive], Demanded],
-    rounder: MembraneRounder,
+    rounder: MeanErrorRounder,
 ) -> tuple[Fitted, Drive]:
     """Round every synapse, and return the biases that take the mean error of it away.
 
@@ -63,7 +64,7 @@ def _corrected(
     drive: Drive,
     incoming: Sequence[Incoming],
     fitted: Fitted,
-    rounder: MembraneRounder,
+    rounder: MeanErrorRounder,
 ) -> Drive:
     error = np.zeros(population.size)
     for arriving, rounded in zip(incoming, fitted.rounded, strict=True):

@@ -23,6 +23,7 @@ from neurodeploy.network import (
     has_start_v,
     with_start_v,
 )
+from neurodeploy.network.arrays import FloatArray
 from neurodeploy.quantization.incoming import Drive
 from neurodeploy.quantization.rounding import quantize_weight, sign_mode_of, weight_step
 from neurodeploy.register_limits import CHIP_LIMITS, RegisterLimits
@@ -36,7 +37,7 @@ def with_bias_line(
     p: int,
     *,
     has_current: bool,
-    factor: float = 1.0,
+    factor: FloatArray | float = 1.0,
     limits: RegisterLimits = CHIP_LIMITS,
 ) -> Lined:
     """Return ``fixed`` with start states for all neurons, and the line this takes, if any.
@@ -51,8 +52,8 @@ def with_bias_line(
         One membrane unit is ``64 * 2**p`` units of v.
     has_current : bool
         Whether what arrives on a line passes through a current.
-    factor : float
-        ``drive`` is in units that are so many times smaller than the membrane's.
+    factor : float or float64 [N]
+        ``drive`` is in units that are so many times smaller than the membrane's, one or each [N].
     limits : RegisterLimits
         Of the target.
 
@@ -71,7 +72,7 @@ def with_bias_line(
     line = _always_on_line(fixed, np.where(moved, drive.into_v, 0.0), p, limits)
     text = (
         f"no start state lets the bias of {moved.sum()} neurons (up to "
-        f"{np.abs(drive.into_v[moved]).max() / factor:.4g}) act only from step 1; it enters "
+        f"{np.abs(drive.into_v / factor)[moved].max():.4g}) act only from step 1; it enters "
         f"through an always-on line with exponent {line.weight_exp}"
     )
     wanted = np.where(moved, drive.into_v, 0.0)
@@ -81,14 +82,14 @@ def with_bias_line(
 
 
 def _with_current_bias(
-    fixed: FixedPopulation, drive: Drive, p: int, factor: float, limits: RegisterLimits
+    fixed: FixedPopulation, drive: Drive, p: int, factor: FloatArray | float, limits: RegisterLimits
 ) -> Lined:
     where = f"population {fixed.name}"
     stuck = ~with_start_v(fixed)
     if (stuck & (fixed.decay_u != 4095)).any() and has_start_v(_without_bias(fixed, stuck)):
         raise RangeError(
             f"{where}: v_leak moves the membrane of {stuck.sum()} neurons by up to "
-            f"{np.abs(drive.into_v[stuck]).max() / factor:.4g} per step, and no start state lets "
+            f"{np.abs(drive.into_v / factor)[stuck].max():.4g} per step, and no start state lets "
             f"that act only from the layer's own first step (hardware step {fixed.latency + 1}); a "
             "line would pass through the synaptic current: train with v_leak = v_reset"
         )
@@ -100,13 +101,14 @@ def _with_current_bias(
         return quiet, (), ()
     line = _always_on_line(fixed, bias, p, limits)
     stored = np.ldexp(line.weight[:, 0].astype(np.float64), line.weight_exp - p)
-    error, largest = float(np.abs(stored - bias).max()), float(np.abs(bias).max())
+    error = float(np.abs((stored - bias) / factor).max())
+    largest = float(np.abs(bias / factor).max())
     text = (
-        f"the bias enters the synaptic current (up to {largest / factor:.4g} per step) through an "
+        f"the bias enters the synaptic current (up to {largest:.4g} per step) through an "
         f"always-on line, rounded by up to {error / largest:.2%} of the largest"
     )
     lines = (line,) if line.weight.any() else ()
-    return quiet, lines, (Finding("info", where, text, "", {"error": error / factor}),)
+    return quiet, lines, (Finding("info", where, text, "", {"error": error}),)
 
 
 def _require_start(quiet: FixedPopulation) -> None:

@@ -132,8 +132,8 @@ def _blocks(network: Network, codes: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def _seen(network: Network, codes: NDArray[Any]) -> dict[str, Seen]:
-    """Return how far v and the current of each population went."""
-    v = dict.fromkeys((p.name for p in network.populations), 0.0)
+    """Return how far v and the current of each neuron went."""
+    v = {p.name: np.zeros(p.size) for p in network.populations}
     current = dict(v)
     quantities = ("v_pre", "u") if any(p.decay_u is not None for p in network.populations) else (
         "v_pre",
@@ -141,11 +141,11 @@ def _seen(network: Network, codes: NDArray[Any]) -> dict[str, Seen]:
     for block in _blocks(network, codes):
         records = run_float(network, block, record=quantities).records
         for p in network.populations:
-            farthest = np.abs(records[f"{p.name}/v_pre"] - reset_origin(p)).max(initial=0.0)
-            v[p.name] = max(v[p.name], float(farthest))
+            away = np.abs(records[f"{p.name}/v_pre"] - reset_origin(p))
+            v[p.name] = np.maximum(v[p.name], away.max(axis=(0, 1), initial=0.0))
             if p.decay_u is not None:
-                u = np.abs(records[f"{p.name}/u"] * p.input_gain).max(initial=0.0)
-                current[p.name] = max(current[p.name], float(u))
+                u = np.abs(records[f"{p.name}/u"] * p.input_gain)
+                current[p.name] = np.maximum(current[p.name], u.max(axis=(0, 1), initial=0.0))
     return {name: Seen(v[name], current[name]) for name in v}
 
 

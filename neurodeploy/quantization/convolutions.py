@@ -18,6 +18,7 @@ from neurodeploy.quantization.incoming import (
     incoming_of,
     shares_kernels,
 )
+from neurodeploy.quantization.rounding import Bits
 
 #: Bounds of a population for the synapses given.
 DemandOf = Callable[[Sequence[Incoming]], Demanded]
@@ -29,7 +30,7 @@ def arriving_at(
     delay: Mapping[str, int],
     demand: DemandOf,
     *,
-    bits: int,
+    bits: Bits,
     limit: int,
 ) -> tuple[list[Incoming], list[Finding]]:
     """Return what enters ``population``, convolutions written out where they must be.
@@ -40,7 +41,7 @@ def arriving_at(
         Hardware steps that it waits.
     demand : callable
         Bounds of the population.
-    bits : int
+    bits : int, or mapping of synapse to int
         Width of a weight.
     limit : int
         Largest number of connections that is written out.

@@ -20,7 +20,7 @@ from neurodeploy.quantization.population_scale import (
     highest_scale,
 )
 from neurodeploy.quantization.rounders import NearestRounder, Rounder
-from neurodeploy.quantization.rounding import RoundedWeight
+from neurodeploy.quantization.rounding import Bits, RoundedWeight, bits_of
 
 Demanded = Callable[[Sequence[RoundedWeight]], Demand]
 
@@ -44,7 +44,7 @@ class Fitted:
 def fit_exponents(
     where: str,
     incoming: Sequence[Incoming],
-    bits: int,
+    bits: Bits,
     demanded: Demanded,
     rounder: Rounder = _NEAREST,
 ) -> Fitted:
@@ -58,7 +58,8 @@ def fit_exponents(
     RangeError
         If weights vanish at every legal exponent, or no scale fits.
     """
-    best = [rounder.best(i, bits) for i in incoming]
+    widths = [bits_of(bits, i.synapse.name) for i in incoming]
+    best = [rounder.best(i, n) for i, n in zip(incoming, widths, strict=True)]
     demand = demanded(best)
     rounded = best
     p: int | None = None
@@ -69,8 +70,8 @@ def fit_exponents(
         p = wanted if p is None or wanted is None else min(p, wanted)
         limit = (highest_scale(demand) if p is None else p) - demand.limits.weight_exp_min
         again = [
-            _refit(i, b, r, bits, limit, p, rounder)
-            for i, b, r in zip(incoming, best, rounded, strict=True)
+            _refit(i, b, r, n, limit, p, rounder)
+            for i, b, r, n in zip(incoming, best, rounded, widths, strict=True)
         ]
         settled = all(a is b for a, b in zip(again, rounded, strict=True))
         rounded = again
@@ -91,7 +92,7 @@ def fit_exponents(
 
 
 def misfits(
-    incoming: Sequence[Incoming], bits: int, demanded: Demanded, tolerated: int
+    incoming: Sequence[Incoming], bits: Bits, demanded: Demanded, tolerated: int
 ) -> dict[str, str]:
     """Return the convolutions that cannot stay one, by synapse, with the reason for each.
 
@@ -99,7 +100,7 @@ def misfits(
     must leave them all but ``tolerated`` bits, resolve the threshold, and let the other synapses
     follow with legal weight exponents.
     """
-    best = [_NEAREST.best(i, bits) for i in incoming]
+    best = [_NEAREST.best(i, bits_of(bits, i.synapse.name)) for i in incoming]
     demand = demanded(best)
     p = _conv_scale(incoming, best, demand)
     if p is None:
@@ -122,7 +123,7 @@ def misfits(
                 if p == limit
                 else "another convolution into the same population"
             )
-            found[name] = f"{cause} would cost it {lost} of its {bits} bits"
+            found[name] = f"{cause} would cost it {lost} of its {bits_of(bits, name)} bits"
         elif p < limit and not fine_enough(p, demand):
             found[name] = (
                 f"at its scale the threshold ({demand.threshold:.4g}) would be "

@@ -27,7 +27,7 @@ from neurodeploy.network import (
     Synapse,
 )
 from neurodeploy.quantization.exact_products import gram, product
-from neurodeploy.quantization.incoming import Incoming, conv_layout
+from neurodeploy.quantization.incoming import Incoming, conv_layout, row_sums
 from neurodeploy.simulate import run_float
 
 #: Times the mean second moment that is added to every input's own.
@@ -94,6 +94,17 @@ class Moments:
             seen = part * moments if moments.ndim == 1 else product(part, moments)
             total += float((seen * part).sum())
         return total
+
+    def row_losses(self, error: Floats, layout: SparseLayout | ConvLayout | None) -> Floats:
+        """Return ``loss`` of every row of a matrix [out], or channel of a convolution [C_out]."""
+        if isinstance(layout, SparseLayout):
+            return row_sums(error**2 * self.groups[0][layout.indices], layout)
+        rows = grouped(error, len(self.groups))
+        found = [
+            ((part * moments if moments.ndim == 1 else product(part, moments)) * part).sum(axis=1)
+            for part, moments in zip(rows, self.groups, strict=True)
+        ]
+        return np.concatenate(found)
 
     def mean_error(self, error: Floats, incoming: Incoming) -> Floats:
         """Return the constant input per step [N] that ``error`` of the weights comes nearest to."""

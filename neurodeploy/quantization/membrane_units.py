@@ -2,18 +2,21 @@
 
 The quantiser's scale is a power of two per membrane unit, so that weight exponents are whole. A
 membrane has no unit of its own: with all that enters and all it is compared with times a factor,
-a neuron fires as before. Factors between 1 and 2 give the scales between two powers of two.
+a neuron fires as before. Factors between 1 and 2 give the scales between two powers of two. All
+neurons of a population have one factor, or each its own (``row_units.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
 from neurodeploy.errors import NeurodeployError
 from neurodeploy.network import FixedPopulation, Population
+from neurodeploy.network.arrays import FloatArray
 from neurodeploy.quantization.plain import reset_origin
 from neurodeploy.quantization.population_scale import Seen
 
@@ -23,9 +26,13 @@ FACTORS = tuple(k / 32 for k in range(32, 64))
 _BETTER = 1 - 1e-9
 
 
-def in_units(population: Population, factor: float) -> Population:
+#: How many times smaller units are than the membrane's own: of all neurons, or of each [N].
+Factor: TypeAlias = FloatArray | float
+
+
+def in_units(population: Population, factor: Factor) -> Population:
     """Return ``population`` with its membrane in units that are ``factor`` times smaller."""
-    if factor == 1.0:
+    if np.all(factor == 1.0):
         return population
     return replace(
         population,
@@ -34,18 +41,20 @@ def in_units(population: Population, factor: float) -> Population:
         v_threshold=population.v_threshold * factor,
         v_reset=population.v_reset * factor,
         v_init=population.v_init * factor,
-        v_min=None if population.v_min is None else population.v_min * factor,
+        v_min=None if population.v_min is None else population.v_min * float(np.max(factor)),
     )
 
 
-def seen_in_units(seen: Seen | None, factor: float) -> Seen | None:
+def seen_in_units(seen: Seen | None, factor: Factor) -> Seen | None:
     """Return the ranges seen in those units."""
     return None if seen is None else Seen(seen.v * factor, seen.current * factor)
 
 
-def in_own_units(fixed: FixedPopulation, population: Population, factor: float) -> FixedPopulation:
+def in_own_units(
+    fixed: FixedPopulation, population: Population, factor: Factor
+) -> FixedPopulation:
     """Return integers made in other units, as integers of ``population`` itself."""
-    if factor == 1.0:
+    if np.all(factor == 1.0):
         return fixed
     return replace(fixed, scale=fixed.scale * factor, origin=reset_origin(population))
 

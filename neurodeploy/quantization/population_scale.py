@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +28,15 @@ A_LIMIT = 2**17
 CALIBRATION_HEADROOM = 4.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """Largest |v - origin| and |current| of a population on the calibration samples.
+    """Largest |v - origin| and |current| of a population, or of each neuron [N], on the samples.
 
     In membrane units; ``current`` is the current's gain on the membrane times itself, 0 without.
     """
 
-    v: float
-    current: float = 0.0
+    v: NDArray[np.float64] | float
+    current: NDArray[np.float64] | float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,16 @@ class Demand:
     limits: RegisterLimits = CHIP_LIMITS
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Needs:
+    """What every neuron of a population needs [N], in membrane units; see Demand."""
+
+    a: NDArray[np.float64]
+    u: NDArray[np.float64]
+    v: NDArray[np.float64]
+    held_u: NDArray[np.float64]
+
+
 def demand_of(
     population: Population,
     incoming: Sequence[Incoming],
@@ -75,11 +86,60 @@ def demand_of(
     Feedback and delays change nothing: a source sends at most one spike, or its payload, per step.
     ``rounded`` holds the mantissas of ``incoming``; ``gain_max`` is the largest DLIF gain.
     """
+    signed = [
+        (np.maximum(w.mantissa, 0), np.maximum(-w.mantissa, 0), w.exponent) for w in rounded
+    ]
+    total = _largest_sums(population, incoming, signed)
+    needs = _needs(population, total, drive, gain_max, steps)
+    has_current = population.decay_u is not None
+    threshold = threshold_distance(population)
+    sums = max(3, len(incoming) + 1)
+    return Demand(
+        a_bound=float(needs.a.max(initial=0.0)),
+        u_bound=float(needs.u.max(initial=0.0)),
+        u_floors=float(sums * needs.held_u.max(initial=1.0)),
+        v_bound=float(needs.v.max(initial=0.0)),
+        threshold=float(threshold[np.isfinite(threshold)].max(initial=0.0)),
+        bias=float(np.abs(drive.into_v).max(initial=0.0)),
+        line=float(np.abs(drive.into_sum).max(initial=0.0)) if has_current else 0.0,
+        seen=seen,
+        has_current=has_current,
+        limits=limits,
+    )
+
+
+def needs_of(
+    population: Population,
+    incoming: Sequence[Incoming],
+    drive: Drive,
+    gain_max: float,
+    steps: int,
+) -> Needs:
+    """Bound the states of every neuron with its weights as they are, before they are rounded."""
+    signed = [(np.maximum(i.values, 0), np.maximum(-i.values, 0), 0) for i in incoming]
+    total = _largest_sums(population, incoming, signed)
+    return _needs(population, total, drive, gain_max, steps)
+
+
+def _largest_sums(
+    population: Population,
+    incoming: Sequence[Incoming],
+    signed: Sequence[tuple[NDArray[Any], NDArray[Any], int]],
+) -> NDArray[np.float64]:
     total = np.zeros(population.size)
-    for arriving, weight in zip(incoming, rounded, strict=True):
-        positive = arriving.row_sums(np.maximum(weight.mantissa, 0))
-        negative = arriving.row_sums(np.maximum(-weight.mantissa, 0))
-        total += np.ldexp(np.maximum(positive, negative), -weight.exponent) * arriving.payload
+    for arriving, (positive, negative, exponent) in zip(incoming, signed, strict=True):
+        largest = np.maximum(arriving.row_sums(positive), arriving.row_sums(negative))
+        total += np.ldexp(largest, -exponent) * arriving.payload
+    return total
+
+
+def _needs(
+    population: Population,
+    total: NDArray[np.float64],
+    drive: Drive,
+    gain_max: float,
+    steps: int,
+) -> Needs:
     has_current = population.decay_u is not None
     # A bias counts as input: a gain multiplies it too, and it may move to a synapse, where rounding
     # adds up to half a step, which is less than 1/128 of the largest bias.
@@ -92,19 +152,11 @@ def demand_of(
     held_v = _geometric_sum(np.abs(1.0 - population.decay_v), steps)
     origin = reset_origin(population)
     start = np.abs(population.v_init - origin)
-    threshold = threshold_distance(population)
-    sums = max(3, len(incoming) + 1)
-    return Demand(
-        a_bound=float(per_step.max(initial=0.0)),
-        u_bound=float((per_step * held_u).max(initial=0.0)),
-        u_floors=float(sums * held_u.max(initial=1.0)),
-        v_bound=float(((per_step * held_u + drift) * held_v + start).max(initial=0.0)),
-        threshold=float(threshold[np.isfinite(threshold)].max(initial=0.0)),
-        bias=float(np.abs(drive.into_v).max(initial=0.0)),
-        line=float(np.abs(drive.into_sum).max(initial=0.0)) if has_current else 0.0,
-        seen=seen,
-        has_current=has_current,
-        limits=limits,
+    return Needs(
+        a=per_step,
+        u=per_step * held_u,
+        v=(per_step * held_u + drift) * held_v + start,
+        held_u=held_u,
     )
 
 
@@ -177,6 +229,36 @@ def highest_scale(demand: Demand) -> int:
     return max(proven, _likely(demand, demand.seen))
 
 
+def largest_factors(
+    population: Population, needs: Needs, drive: Drive, demand: Demand, scale: Scale
+) -> NDArray[np.float64]:
+    """Return how many times smaller the unit of each neuron may be at ``scale`` [N].
+
+    So that its states stay as safe as those of the population are, and its registers fit.
+    """
+    limits, unit, seen = demand.limits, 2.0**scale.p, demand.seen
+    room_u, room_v = A_LIMIT - 1 - demand.u_floors, V_MAX / 64
+    u, v = needs.u, needs.v
+    if seen is not None and not scale.u_proven:
+        u = np.broadcast_to(np.asarray(seen.current * CALIBRATION_HEADROOM), u.shape)
+    if seen is not None and not scale.v_proven:
+        v = np.broadcast_to(np.asarray(seen.v * CALIBRATION_HEADROOM), v.shape)
+    threshold = threshold_distance(population)
+    threshold = np.where(np.isfinite(threshold), threshold, 0.0)
+    bias = min(limits.bias_mantissa_max << limits.bias_exp_max, V_MAX) / 64
+    line = WEIGHT_RANGE["mixed"][1] << limits.weight_exp_max
+    most = np.full(population.size, np.inf)
+    for value, room in (
+        (u, room_u),
+        (v, room_v),
+        (threshold, limits.v_threshold_max),
+        (np.abs(drive.into_v), bias),
+        (np.abs(drive.into_sum) if demand.has_current else np.zeros(population.size), line),
+    ):
+        most = np.minimum(most, np.divide(room / unit, value, out=most.copy(), where=value > 0))
+    return most
+
+
 def fine_enough(p: int, demand: Demand) -> bool:
     """Whether the threshold has at least six significant bits (or there is none)."""
     return demand.threshold == 0.0 or demand.threshold * 2.0**p >= 64
@@ -201,8 +283,8 @@ def _likely(demand: Demand, seen: Seen) -> int:
     """
     u = _u_allows(demand.u_bound, demand)
     if demand.has_current:
-        u = max(u, _u_allows(seen.current * CALIBRATION_HEADROOM, demand))
-    v = _largest(seen.v * CALIBRATION_HEADROOM, V_MAX / 64)
+        u = max(u, _u_allows(float(np.max(seen.current)) * CALIBRATION_HEADROOM, demand))
+    v = _largest(float(np.max(seen.v)) * CALIBRATION_HEADROOM, V_MAX / 64)
     return min(u, v, _registers_allow(demand))
 
 

@@ -14,6 +14,8 @@ CONFIG_SCHEMA = 1
 #: them: beside adaptive rounding it keeps no more robustness, and it may need an always-on line.
 _MEASURED = {"scale": "search", "rounding": "adaptive"}
 
+_CHOICES = ("scale", "rounding", "bias", "weight_exponent", "remap", "granularity", "sign_split")
+
 
 @dataclass(frozen=True, slots=True)
 class QuantizeConfig:
@@ -21,8 +23,9 @@ class QuantizeConfig:
 
     Parameters
     ----------
-    weight_bits : int
-        Width of a weight, 2..8; a mixed-sign matrix spends one bit on the sign.
+    weight_bits : int or "auto"
+        Width of a weight, 2..8; a mixed-sign matrix spends one bit on the sign. "auto": each
+        synapse its own, so that all fit the memory at the least loss (``mixed_precision.py``).
     gain_bits : int
         Largest width of a DLIF gain mantissa, 1..8.
     lava_quirks : bool
@@ -41,12 +44,20 @@ class QuantizeConfig:
         How a synapse's exponent is chosen: by the least error of all its weights, which may clip
         the largest, or so that the largest weight just fits. The second is what is compared
         with; it goes with scale power_of_two and rounding nearest alone.
+    granularity : {"population", "neuron"}
+        Whether all neurons of a population share a membrane unit, or each has its own, where the
+        target has a threshold for each (``row_units.py``).
+    sign_split : {"never", "auto"}
+        Auto: a matrix of both signs becomes two of one sign, each with a bit more, where that
+        lowers the loss by more than half (``sign_split.py``).
+    memory_bytes : int or None
+        What the weights of ``weight_bits`` "auto" may take; None: what the target holds.
     remap : {"microcode", "graded", "bitplane", "fold", "auto"}
         Of DLIF gains, by ``quantize`` (``gain_choice.py``): as they are, carried by graded
         messages, gated bit by bit, folded into their mean, or by what the target has.
     """
 
-    weight_bits: int = 8
+    weight_bits: int | Literal["auto"] = 8
     gain_bits: int = 8
     lava_quirks: bool = False
     sparse_limit: int = 2**22
@@ -55,10 +66,13 @@ class QuantizeConfig:
     bias: Literal["own", "corrected"] = "own"
     weight_exponent: Literal["least_error", "largest_weight"] = "least_error"
     remap: Remap = "microcode"
+    granularity: Literal["population", "neuron"] = "population"
+    sign_split: Literal["never", "auto"] = "never"
+    memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         """Check the widths and choices."""
-        for name in ("scale", "rounding", "bias", "weight_exponent", "remap"):
+        for name in _CHOICES:
             known = get_args(get_type_hints(QuantizeConfig)[name])
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r}: choose {' or '.join(known)}")
@@ -68,8 +82,13 @@ class QuantizeConfig:
                 f"and bias {self.bias}: these choose the exponent by what is measured; take "
                 "scale power_of_two, rounding nearest and bias own with it"
             )
-        if not 2 <= self.weight_bits <= 8:
+        if self.weight_bits != "auto" and not 2 <= self.weight_bits <= 8:
             raise RangeError(f"weight_bits is {self.weight_bits}; Loihi stores 2 to 8 bits")
+        if self.memory_bytes is not None and (self.weight_bits != "auto" or self.memory_bytes < 1):
+            raise InputError(
+                f"memory_bytes is {self.memory_bytes} with weight_bits {self.weight_bits}; it is "
+                "what the weights of weight_bits auto may take, 1 at least"
+            )
         if not 1 <= self.gain_bits <= 8:
             raise RangeError(f"gain_bits is {self.gain_bits}; a gain mantissa has 1 to 8 bits")
         if self.sparse_limit < 0:
@@ -78,7 +97,8 @@ class QuantizeConfig:
     @property
     def measures(self) -> bool:
         """Whether calibration samples tell how good a rounding is."""
-        return self.scale == "search" or self.needs_samples
+        finer = self.granularity == "neuron" or self.sign_split == "auto"
+        return finer or self.weight_bits == "auto" or self.scale == "search" or self.needs_samples
 
     @property
     def needs_samples(self) -> bool:

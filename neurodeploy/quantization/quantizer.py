@@ -35,6 +35,7 @@ from neurodeploy.quantization.latencies import (
     solve_latencies,
 )
 from neurodeploy.quantization.membrane_units import (
+    Factor,
     best_factor,
     in_own_units,
     in_units,
@@ -43,8 +44,14 @@ from neurodeploy.quantization.membrane_units import (
 from neurodeploy.quantization.plain import require_plain, threshold_distance
 from neurodeploy.quantization.population_scale import Demand, Scale, Seen, demand_of
 from neurodeploy.quantization.quantize_config import QuantizeConfig
-from neurodeploy.quantization.rounders import MembraneRounder, NearestRounder, Rounder
+from neurodeploy.quantization.rounders import (
+    MeanErrorRounder,
+    MembraneRounder,
+    NearestRounder,
+    Rounder,
+)
 from neurodeploy.quantization.rounding import RoundedWeight
+from neurodeploy.quantization.row_units import GivenExponents, rows_of
 from neurodeploy.quantization.scale_loss import scale_loss
 from neurodeploy.register_limits import RegisterLimits
 
@@ -204,31 +211,45 @@ def _quantize_population(
     _check_sizes(where, given, drive_of(network, given))
     gain, shift, gain_max = quantize_gain(where, given.gain, config.gain_bits, built.findings)
 
-    def bounds_in(factor: float, drive: Drive | None = None) -> DemandOf:
+    def bounds_in(factor: Factor, drive: Drive | None = None) -> DemandOf:
         return _bounds(
             in_units(given, factor), gain_max, steps, seen_in_units(seen.get(given.name), factor),
             drive or drive_of(network, in_units(given, factor)), limits,
         )  # fmt: skip
 
-    factor = 1.0
+    def arriving_in(factor: Factor) -> tuple[list[Incoming], list[Finding]]:
+        population = in_units(given, factor)
+        return arriving_at(
+            network, population, timeline.delay, bounds_in(factor), bits=bits,
+            limit=config.sparse_limit,
+        )  # fmt: skip
+
+    factor: Factor = 1.0
     if config.scale == "search":
-        arriving, _ = arriving_at(
-            network, given, timeline.delay, bounds_in(1.0), bits=bits, limit=config.sparse_limit
-        )
+        arriving, _ = arriving_in(1.0)
         factor = best_factor(scale_loss(given, arriving, bounds_in, measured, bits))
+    incoming, written_out = arriving_in(factor)
+    judge: MeanErrorRounder = measured
+    if config.granularity == "neuron":
+        one = factor
+        rows, told = rows_of(
+            network, in_units(given, one), incoming, bits, lambda f: bounds_in(one * f),
+            gain_max, steps, measured, powers_of_two=config.scale == "power_of_two",
+        )  # fmt: skip
+        built.findings += told
+        if rows is not None:
+            factor, judge = one * rows.factor, GivenExponents(measured, rows.exponents)
+            incoming, written_out = arriving_in(factor)
     population = in_units(given, factor)
     drive = drive_of(network, population)
-    incoming, written_out = arriving_at(
-        network, population, timeline.delay, bounds_in(factor), bits=bits, limit=config.sparse_limit
-    )
     built.findings += written_out
     if config.bias == "corrected":
         fitted, drive = fit_with_bias(
-            population, drive, incoming, bits, lambda d: bounds_in(factor, d)(incoming), measured
+            population, drive, incoming, bits, lambda d: bounds_in(factor, d)(incoming), judge
         )
     else:
         nearest = NearestRounder(largest=config.weight_exponent == "largest_weight")
-        rounder: Rounder = measured if config.measures else nearest
+        rounder: Rounder = judge if config.measures else nearest
         fitted = fit_exponents(where, incoming, bits, bounds_in(factor)(incoming), rounder)
     built.findings += fitted.findings
     p = fitted.scale.p
@@ -274,12 +295,13 @@ def _bounds(
     return bounds_for
 
 
-def _unproven(where: str, demand: Demand, scale: Scale, factor: float) -> list[Finding]:
+def _unproven(where: str, demand: Demand, scale: Scale, factor: Factor) -> list[Finding]:
     """Warn of states that fit what calibration showed, and not every input.
 
-    ``demand`` and ``scale`` are in units that are ``factor`` times smaller than the membrane's.
+    ``demand`` and ``scale`` are in units that are ``factor`` times smaller than the membrane's;
+    bounds are told in the largest ones of neurons that have their own.
     """
-    findings = []
+    findings, factor = [], float(np.min(factor))
     for state, proven, bound, counter in (
         ("u", scale.u_proven, demand.u_bound / factor, "wrap"),
         ("v", scale.v_proven, demand.v_bound / factor, "clamp"),

@@ -39,6 +39,13 @@ class Rounder(Protocol):
         """Round at one exponent."""
 
 
+class MeanErrorRounder(Rounder, Protocol):
+    """One that knows what a bias could take away."""
+
+    def mean_error(self, arriving: Incoming, rounded: RoundedWeight) -> NDArray[np.float64]:
+        """Return the constant input per step [N] that the rounding's error comes nearest to."""
+
+
 @dataclass(frozen=True, slots=True)
 class NearestRounder:
     """To the nearest mantissa, at the exponent of the least squared error of the weights.
@@ -87,6 +94,10 @@ class MembraneRounder:
         """Return the constant input per step [N] that the rounding's error comes nearest to."""
         error = np.ldexp(rounded.mantissa.astype(np.float64), -rounded.exponent) - arriving.values
         return self._known(arriving).mean_error(error, arriving)
+
+    def measure(self, arriving: Incoming) -> Moments:
+        """Return the moments that losses of ``arriving`` are measured with, ridge and all."""
+        return self._of(arriving)
 
     def loss(self, arriving: Incoming, rounded: RoundedWeight) -> float:
         """Return the squared error of the membrane, summed over the rows of the weights."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network import SignMode
 from neurodeploy.network.fixed import WEIGHT_RANGE
+
+#: Width of every weight, or of the weights of each synapse by its name.
+Bits: TypeAlias = int | Mapping[str, int]
+
+
+def bits_of(bits: Bits, synapse: str) -> int:
+    """Return the width of the weights of ``synapse``."""
+    return bits if isinstance(bits, int) else bits[synapse]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
