@@ -16,6 +16,7 @@ from neurodeploy.cli.options import (
     positive,
     quantities,
     reading_options,
+    weight_bits,
 )
 from neurodeploy.errors import InputError
 
@@ -99,7 +100,14 @@ def quantize_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_width_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the quantiser may choose."""
-    parser.add_argument("--weight-bits", type=positive, default=8, help="2 to 8 (default 8)")
+    parser.add_argument(
+        "--weight-bits", type=weight_bits, default=8,
+        help="2 to 8 (default 8), or auto: each synapse its own, as the memory allows",
+    )  # fmt: skip
+    parser.add_argument(
+        "--weight-memory", type=positive, metavar="BYTES",
+        help="of --weight-bits auto (default: that of the profile)",
+    )  # fmt: skip
     parser.add_argument("--gain-bits", type=positive, default=8, help="1 to 8 (default 8)")
     parser.add_argument(
         "--scale", choices=("power_of_two", "search"),
@@ -112,6 +120,14 @@ def add_width_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bias", choices=("own", "corrected"),
         help="corrected: takes the mean error of rounded weights away; needs --calibration",
+    )  # fmt: skip
+    parser.add_argument(
+        "--granularity", choices=("population", "neuron"), default="population",
+        help="membrane units: one per population, or one per neuron with a threshold of its own",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sign-split", choices=("never", "auto"), default="never",
+        help="auto: two matrices of one sign, with a bit more each, where that halves the error",
     )  # fmt: skip
     parser.add_argument(
         "--weight-exponent", choices=("least_error", "largest_weight"), default="least_error",
@@ -138,6 +154,9 @@ def widths(arguments: argparse.Namespace) -> Any:
         rounding=arguments.rounding,
         bias=arguments.bias,
         weight_exponent=arguments.weight_exponent,
+        granularity=arguments.granularity,
+        sign_split=arguments.sign_split,
+        memory_bytes=arguments.weight_memory,
         remap=arguments.remap,
     )
 

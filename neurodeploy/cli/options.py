@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from neurodeploy.errors import InputError
 
@@ -21,6 +21,11 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
     return value
+
+
+def weight_bits(text: str) -> int | Literal["auto"]:
+    """Parse a width, or the word auto."""
+    return "auto" if text == "auto" else positive(text)
 
 
 def not_negative(text: str) -> int:

@@ -41,6 +41,7 @@ from neurodeploy.quantization.membrane_units import (
     in_units,
     seen_in_units,
 )
+from neurodeploy.quantization.mixed_precision import fit_widths, memory_of
 from neurodeploy.quantization.plain import require_plain, threshold_distance
 from neurodeploy.quantization.population_scale import Demand, Scale, Seen, demand_of
 from neurodeploy.quantization.quantize_config import QuantizeConfig
@@ -50,7 +51,7 @@ from neurodeploy.quantization.rounders import (
     NearestRounder,
     Rounder,
 )
-from neurodeploy.quantization.rounding import RoundedWeight
+from neurodeploy.quantization.rounding import Bits, RoundedWeight, bits_of
 from neurodeploy.quantization.row_units import GivenExponents, rows_of
 from neurodeploy.quantization.scale_loss import scale_loss
 from neurodeploy.register_limits import RegisterLimits
@@ -107,13 +108,13 @@ def quantize_network(
     UnsupportedNodeError
         For all that has no place on the target, at once.
     ResourceError
-        For a convolution too large for what it needs.
+        For a convolution too large for what it needs, or weights too many for the memory.
     """
     require_plain(network)
     config = config or QuantizeConfig()
     steps = steps or network.steps or 0
     limits = limits_of(profile)
-    if config.weight_bits > limits.weight_bits:
+    if config.weight_bits != "auto" and config.weight_bits > limits.weight_bits:
         raise RangeError(
             f"weight_bits is {config.weight_bits}, {limits.target} stores {limits.weight_bits} "
             "at most; give --weight-bits"
@@ -126,6 +127,31 @@ def quantize_network(
     measured = MembraneRounder(
         moments or {}, config.rounding == "adaptive", corrects_bias=config.bias == "corrected"
     )
+
+    def build(bits: Bits) -> Result[FixedPointNetwork]:
+        return _built(
+            network, profile, config, bits, measured, seen, steps or 0, calibration_hashes, graded
+        )
+
+    if config.weight_bits == "auto":
+        memory = memory_of(profile, config.memory_bytes)
+        return fit_widths(network, measured, memory, min(limits.weight_bits, 8), build)
+    return build(config.weight_bits)
+
+
+def _built(
+    network: Network,
+    profile: Profile,
+    config: QuantizeConfig,
+    bits: Bits,
+    measured: MembraneRounder,
+    seen: Mapping[str, Seen] | None,
+    steps: int,
+    calibration_hashes: tuple[str, ...],
+    graded: Collection[str],
+) -> Result[FixedPointNetwork]:
+    """Quantise with weights of given widths."""
+    limits = limits_of(profile)
     timeline = solve_latencies(network, longest_delay(profile), dict.fromkeys(graded, 1))
     built = _Built(findings=latency_findings(network, timeline, measured=seen is not None))
     built.findings += _payloads(network, limits)
@@ -139,6 +165,7 @@ def quantize_network(
                     population,
                     timeline,
                     config,
+                    bits,
                     measured,
                     (seen or {}),
                     steps,
@@ -200,6 +227,7 @@ def _quantize_population(
     given: Population,
     timeline: Timeline,
     config: QuantizeConfig,
+    bits: Bits,
     measured: MembraneRounder,
     seen: Mapping[str, Seen],
     steps: int,
@@ -207,7 +235,7 @@ def _quantize_population(
     built: _Built,
     gain_form: GainForm,
 ) -> None:
-    where, bits = f"population {given.name}", config.weight_bits
+    where = f"population {given.name}"
     _check_sizes(where, given, drive_of(network, given))
     gain, shift, gain_max = quantize_gain(where, given.gain, config.gain_bits, built.findings)
 
@@ -256,8 +284,9 @@ def _quantize_population(
     for each, stored in zip(incoming, fitted.rounded, strict=True):
         built.findings += coarse_rows(population, each, stored)
         delay = timeline.delay[each.synapse.name]
+        width = bits_of(bits, each.synapse.name)
         built.synapses.append(
-            fixed_synapse(each, stored, p, encoder=network.encoder, weight_bits=bits, delay=delay)
+            fixed_synapse(each, stored, p, encoder=network.encoder, weight_bits=width, delay=delay)
         )
     built.findings += _unproven(where, fitted.demand, fitted.scale, factor)
     latency = timeline.latency[population.name]
