@@ -48,7 +48,7 @@ class LayerActivity:
     Parameters
     ----------
     kind : str
-        ``lif``, ``dlif`` or ``readout``.
+        ``lif``, ``dlif``, ``readout``, or ``product`` (of a gain on graded messages).
     size : int
         Mapped neurons.
     neuron_updates : Count

@@ -17,10 +17,11 @@ from neurodeploy.cost.bounds import (
     operations_with_zeros,
 )
 from neurodeploy.cost.intervals import Count
+from neurodeploy.cost.products import with_products
 from neurodeploy.cost.schedule import AnyNetwork, AnySynapse, max_latency
 from neurodeploy.cost.wiring import pattern_of
 from neurodeploy.errors import InputError, ShapeError
-from neurodeploy.network import ALWAYS_ON, INPUT, FixedPointNetwork, Traces
+from neurodeploy.network import ALWAYS_ON, INPUT, FixedPointNetwork, FixedPopulation, Traces
 
 
 def count_activity(net: AnyNetwork, traces: Traces, codes: NDArray[Any] | None = None) -> Activity:
@@ -73,7 +74,10 @@ def count_activity(net: AnyNetwork, traces: Traces, codes: NDArray[Any] | None =
         spikes = Count.exactly(_count(traces, f"{population.name}/spikes"))
         kind, size = _kind(population), population.size
         layer = LayerActivity(population.name, kind, size, incoming, updates, active, spikes)
-        layers.append(layer)
+        if isinstance(population, FixedPopulation) and population.is_graded:
+            layers += with_products(layer, population, rows, hardware_steps)
+        else:
+            layers.append(layer)
     return Activity(
         arithmetic="fixed" if isinstance(net, FixedPointNetwork) else "float",
         timing=timing,

@@ -13,6 +13,7 @@ from neurodeploy.cost.activity import Activity
 from neurodeploy.cost.intervals import Interval, Spread, add_all, envelope
 from neurodeploy.cost.latency import Latency, estimate_latency
 from neurodeploy.cost.mapping import LayerMapping, map_layers
+from neurodeploy.cost.products import PRODUCT
 from neurodeploy.cost.terms import Term, core_terms, system_terms
 from neurodeploy.hardware_profiles import Profile
 
@@ -270,6 +271,12 @@ def _notes(activity: Activity, profile: Profile, mapping: LayerMapping) -> tuple
         notes.append(
             f"DLIF neurons ({', '.join(dlif)}) are priced as stock LIF; a chip runs them as "
             "microcode or remapped, which costs more by an amount nobody has published."
+        )
+    products = [layer.name for layer in activity.layers if layer.kind == PRODUCT]
+    if products:
+        notes.append(
+            f"Products with a gain ({', '.join(products)}) are priced as stock LIF, and are taken "
+            "to send in every step; graded messages are priced as spikes."
         )
     notes += [f"Not modelled: {item}." for item in profile.not_modelled]
     return tuple(notes)
