@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import ShapeError
+from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.findings import Finding, Result
-from neurodeploy.hardware_profiles import Profile
+from neurodeploy.hardware_profiles import Profile, limits_of
 from neurodeploy.network import FixedPointNetwork, Network
 from neurodeploy.quantization.feedback_effect import FeedbackEffect
 from neurodeploy.quantization.gain_choice import remap_gains
@@ -20,6 +20,7 @@ from neurodeploy.quantization.plain import require_plain, reset_origin
 from neurodeploy.quantization.population_scale import Seen
 from neurodeploy.quantization.quantize_config import QuantizeConfig, config_for
 from neurodeploy.quantization.quantizer import longest_delay, quantize_network
+from neurodeploy.quantization.threshold_balancing import balanced_thresholds
 from neurodeploy.simulate import run_fixed, run_float
 
 #: Calibration looks at no more samples than this; ranges settle long before.
@@ -59,12 +60,19 @@ def quantize(
     ------
     RangeError, ResourceError, UnsupportedNodeError, ContractError
         As ``quantize_network``.
+    InputError
+        For choices that need samples, without any.
     ShapeError
         For codes of another shape.
     """
     require_plain(network)
     config = config or config_for(calibrated=calibration is not None)
     if calibration is None:
+        if config.threshold == "balanced":
+            raise InputError(
+                "threshold balanced needs calibration samples to count spikes on; give "
+                "--calibration, or take threshold own"
+            )
         mapped, remapped = remap_gains(network, config.remap, profile, config.gain_bits)
         net, findings = quantize_network(mapped.network, profile, config, graded=mapped.graded)
         where, text = "calibration", "no calibration data: overflow and rates were not checked"
@@ -87,6 +95,9 @@ def quantize(
         calibration_hashes=calibration_hashes,
         graded=mapped.graded,
     )
+    if config.threshold == "balanced":
+        net, balanced = balanced_thresholds(possible, net, codes, limits_of(profile))
+        findings = (*findings, *balanced)
     # Against the network of real gains, so that what folding cost is in the numbers; feedback
     # through the gates of a gain has other synapses there.
     meant = network if extra.keys() <= {s.name for s in network.synapses} else mapped.network

@@ -14,7 +14,10 @@ CONFIG_SCHEMA = 1
 #: them: beside adaptive rounding it keeps no more robustness, and it may need an always-on line.
 _MEASURED = {"scale": "search", "rounding": "adaptive"}
 
-_CHOICES = ("scale", "rounding", "bias", "weight_exponent", "remap", "granularity", "sign_split")
+_CHOICES = (
+    "scale", "rounding", "bias", "weight_exponent", "remap", "granularity", "sign_split",
+    "threshold",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,9 @@ class QuantizeConfig:
         direction they do not have, is least (``input_moments.py``); needs calibration samples.
     bias : {"own", "corrected"}
         Corrected: takes the mean error that rounded weights make on calibration samples away.
+    threshold : {"own", "balanced"}
+        Balanced: moved, where fewer spikes then differ from the float network's on calibration
+        samples (``threshold_balancing.py``), which it needs.
     weight_exponent : {"least_error", "largest_weight"}
         How a synapse's exponent is chosen: by the least error of all its weights, which may clip
         the largest, or so that the largest weight just fits. The second is what is compared
@@ -69,6 +75,7 @@ class QuantizeConfig:
     granularity: Literal["population", "neuron"] = "population"
     sign_split: Literal["never", "auto"] = "never"
     memory_bytes: int | None = None
+    threshold: Literal["own", "balanced"] = "own"
 
     def __post_init__(self) -> None:
         """Check the widths and choices."""
