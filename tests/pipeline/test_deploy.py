@@ -12,7 +12,7 @@ import neurodeploy as nd
 from neurodeploy.errors import LavaError, MissingComponentError, ShapeError
 from neurodeploy.export import lava
 from neurodeploy.network import Samples, load_network, load_samples, network_hash
-from neurodeploy.pipeline import fidelity
+from neurodeploy.pipeline import fidelity, settings
 from neurodeploy.robustness import load_evidence, replay
 
 
@@ -45,6 +45,17 @@ def answer(monkeypatch, result):
     status = lava.runtime.RuntimeStatus(mode="official", root=None, detail="stand-in")
     monkeypatch.setattr(lava, "verify_against", verify, raising=False)
     monkeypatch.setattr(lava.runtime, "status", lambda **options: status)
+
+
+@pytest.fixture
+def one_strength(monkeypatch):
+    """Judge by one attack at one radius, where a test is about something else than robustness."""
+    quick = settings.quick_robustness
+
+    def quicker(config):
+        return dataclasses.replace(quick(config), perturbations=("fgsm",), radii_codes=(13,))
+
+    monkeypatch.setattr(settings, "quick_robustness", quicker)
 
 
 def deploy(files, out):
@@ -115,6 +126,7 @@ def test_exit_codes_follow_the_verdict(outcome):
     assert outcome.exit_code == expected
 
 
+@pytest.mark.usefixtures("one_strength")
 def test_a_difference_from_lava_exits_1_and_is_an_error_finding(files, tmp_path, monkeypatch):
     first = lava.Mismatch("lif1", "v", 2, 5, 0, 7, 8)
     answer(monkeypatch, AgreeingLava(mismatches=3, first=first))
@@ -124,6 +136,7 @@ def test_a_difference_from_lava_exits_1_and_is_an_error_finding(files, tmp_path,
     assert any("3 of 100 values differ" in f["what"] for f in errors)
 
 
+@pytest.mark.usefixtures("one_strength")
 def test_without_lava_the_way_goes_on_and_says_so(files, tmp_path, monkeypatch):
     answer(monkeypatch, MissingComponentError("no runtime"))
     outcome = deploy(files, tmp_path)
@@ -157,6 +170,7 @@ def test_labels_outside_the_classes_are_refused(files, tmp_path):
         nd.deploy(nd.read(files["model"]), bad, out=tmp_path, quick=True)
 
 
+@pytest.mark.usefixtures("one_strength")
 def test_lava_checks_at_least_sixteen_samples(files, monkeypatch, tmp_path):
     seen = []
 
@@ -171,6 +185,7 @@ def test_lava_checks_at_least_sixteen_samples(files, monkeypatch, tmp_path):
     assert seen == [16]
 
 
+@pytest.mark.usefixtures("one_strength")
 def test_a_sample_of_a_quick_run_is_called_as_in_the_user_s_data(files, tmp_path, monkeypatch):
     """Labels sorted by class: the hundred of a quick run are not the first hundred."""
     answer(monkeypatch, AgreeingLava(mismatches=1, first=lava.Mismatch("lif1", "v", 2, 5, 0, 7, 8)))
@@ -224,6 +239,7 @@ def test_fidelity_counts_what_differs(files):
 
 
 @pytest.mark.lava
+@pytest.mark.usefixtures("one_strength")
 def test_a_users_model_goes_the_whole_way_with_real_lava(files, tmp_path):
     if lava.runtime.find() is None:
         pytest.skip("no Lava runtime; run: neurodeploy lava install")
@@ -234,6 +250,7 @@ def test_a_users_model_goes_the_whole_way_with_real_lava(files, tmp_path):
     assert check["compared"] == 16 * 6 * (3 * 12 + 3 * 4)
 
 
+@pytest.mark.usefixtures("one_strength")
 def test_an_accuracy_near_chance_is_the_first_finding(files, tmp_path, monkeypatch):
     answer(monkeypatch, AgreeingLava())
     labels = (np.asarray(files["test"].labels) + 1) % 4
@@ -245,6 +262,7 @@ def test_an_accuracy_near_chance_is_the_first_finding(files, tmp_path, monkeypat
     assert "25.0%" in finding["what"]
 
 
+@pytest.mark.usefixtures("one_strength")
 def test_clipped_images_are_a_finding(files, tmp_path, monkeypatch):
     answer(monkeypatch, AgreeingLava())
     wide = Samples(files["test"].images * 16, files["test"].labels)

@@ -50,21 +50,28 @@ def test_the_best_factor():
         best_factor(never)
 
 
-@pytest.mark.parametrize(
-    ("rounding", "bias"), [("nearest", "own"), ("nearest", "corrected"), ("adaptive", "corrected")]
-)
-def test_searched_networks_are_legal_exact_and_closer(rounding, bias):
+#: What is searched, by rounding and bias; the first is what it is compared with.
+CONFIGS = (
+    QuantizeConfig(weight_bits=4),
+    *(
+        QuantizeConfig(weight_bits=4, scale="search", rounding=rounding, bias=bias)
+        for rounding, bias in (
+            ("nearest", "own"), ("nearest", "corrected"), ("adaptive", "corrected"),
+        )
+    ),
+)  # fmt: skip
+
+
+def test_searched_networks_are_legal_exact_and_closer():
     """Random networks of every kind; the integers run as the literal rules say."""
-    agreed = {"power_of_two": [], "search": []}
-    scales = set()
+    agreed = {config: [] for config in CONFIGS}
+    scales = {config: set() for config in CONFIGS}
     for seed in range(14):
         rng = np.random.default_rng(100 + seed)
         network = random_deployable(rng)
         codes = rng.integers(0, network.encoder.max_code + 1, (24, network.n_input))
-        for scale, found in agreed.items():
-            config = QuantizeConfig(weight_bits=4)
-            if scale == "search":
-                config = QuantizeConfig(weight_bits=4, scale=scale, rounding=rounding, bias=bias)
+        before = run_float(network, codes, record=("spikes",)).records
+        for config, found in agreed.items():
             try:
                 net = quantize(network, PROFILE, config, calibration=codes).value
             except RangeError:
@@ -74,16 +81,16 @@ def test_searched_networks_are_legal_exact_and_closer(rounding, bias):
             for key, values in run_aligned(net, codes[:4]).records.items():
                 if key in traces.records:
                     np.testing.assert_array_equal(traces.records[key], values)
-            before = run_float(network, codes, record=("spikes",)).records
             after = run_fixed(net, codes, record=("spikes",), threads=1).records
             found += [float((before[k] == after[k]).mean()) for k in after if k in before]
-            if scale == "search":
-                scales |= {np.log2(p.scale) % 1 for p in net.populations}
+            if config.scale == "search":
+                scales[config] |= {np.log2(p.scale) % 1 for p in net.populations}
                 # What registers hold is read back in the membrane's own units.
                 errors = register_errors(network, net)
                 assert all(e["v_threshold"] < 0.05 for e in errors.values())
-    assert len(scales) > 5
-    assert np.mean(agreed["search"]) > np.mean(agreed["power_of_two"])
+    for config in CONFIGS[1:]:
+        assert len(scales[config]) > 5
+        assert np.mean(agreed[config]) > np.mean(agreed[CONFIGS[0]])
 
 
 def test_the_same_integers_every_time_and_refusals():
