@@ -14,6 +14,7 @@ from neurodeploy.network import V_MAX, FixedPointNetwork, Network, Population
 from neurodeploy.quantization.plain import reset_origin
 from neurodeploy.quantization.prediction import ROUNDINGS, PredictedLayer, predict
 from neurodeploy.quantization.rounded_weights import rounded_synapse
+from neurodeploy.quantization.sign_split import as_split
 
 #: Upper ends of the bins of |membrane - threshold|, in distances from reset to threshold.
 MARGIN_BINS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -93,6 +94,7 @@ def diagnose(
     network, net, codes
         As for ``prediction.predict``.
     """
+    network = as_split(network, net)
     layers = predict(network, net, codes)
     alone: dict[str, dict[str, float]] = {layer.name: {} for layer in layers}
     for rounding in ROUNDINGS:

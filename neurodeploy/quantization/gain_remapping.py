@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from neurodeploy.errors import RangeError
 from neurodeploy.findings import Finding
 from neurodeploy.network import FixedPointNetwork, Network, Population
-from neurodeploy.quantization.bit_planes import bit_planes_in, with_bit_planes
+from neurodeploy.quantization.bit_planes import bit_planes_in, with_bit_planes_of
+from neurodeploy.quantization.sign_split import as_split
 from neurodeploy.simulate import run_float
 
 #: Forms that a gain may take on a target; ``auto`` chooses (``gain_choice.py``).
@@ -69,11 +70,11 @@ def fold(network: Network, names: Iterable[str]) -> Network:
 
 
 def as_mapped(network: Network, net: FixedPointNetwork) -> Network:
-    """Return ``network`` as ``net`` means it: gains folded and in bit planes as there."""
+    """Return ``network`` as ``net`` means it: gains folded and in bit planes, signs split."""
+    network = as_split(network, net)
     names = folded_gains(network, net)
     mapped = fold(network, names) if names else network
-    planes = bit_planes_in(network, net)
-    return with_bit_planes(mapped, planes, max(planes.values())) if planes else mapped
+    return with_bit_planes_of(mapped, net)
 
 
 def folded_gains(network: Network, net: FixedPointNetwork) -> list[str]:

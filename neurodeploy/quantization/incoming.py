@@ -28,6 +28,8 @@ from neurodeploy.network import (
 from neurodeploy.quantization.plain import reset_origin
 
 Layout: TypeAlias = SparseLayout | ConvLayout | None
+#: Ends of the names of a matrix's halves, where its signs are split (``sign_split.py``).
+SIGNS = ("+", "-")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,6 +164,11 @@ def row_sums(values: NDArray[Any], layout: Layout) -> NDArray[np.float64]:
         sums = np.einsum("oyl,xl->oyx", np.einsum("okl,yk->oyl", values.sum(axis=1), y), x)
         return np.asarray(sums.reshape(-1), dtype=np.float64)
     return np.asarray(values.sum(axis=1), dtype=np.float64)
+
+
+def whole_name(name: str) -> str:
+    """Return the name of the matrix that a synapse is half of; its own where it is whole."""
+    return name.removesuffix(SIGNS[0]).removesuffix(SIGNS[1])
 
 
 def per_weight(values: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:

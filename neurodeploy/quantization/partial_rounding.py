@@ -29,6 +29,7 @@ from neurodeploy.quantization.incoming import drive_of, input_factor
 from neurodeploy.quantization.plain import reset_origin, threshold_distance
 from neurodeploy.quantization.prediction import stored_biases
 from neurodeploy.quantization.rounded_weights import rounded_synapse
+from neurodeploy.quantization.sign_split import as_split
 from neurodeploy.simulate import run_float
 
 #: What is stored rounded. Floors of sums, truncated decays and clips are no values.
@@ -86,7 +87,7 @@ def with_roundings(network: Network, net: FixedPointNetwork, roundings: Collecti
     """
     if unknown := set(roundings) - set(STORED):
         raise InputError(f"roundings {sorted(unknown)} not known; choose of {', '.join(STORED)}")
-    chosen = frozenset(roundings)
+    chosen, network = frozenset(roundings), as_split(network, net)
     synapses = {s.name: s for s in network.synapses}
     if "weights" in chosen:
         for p in network.populations:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from neurodeploy.errors import RangeError
 from neurodeploy.network import V_MAX, Population
 from neurodeploy.network.fixed import WEIGHT_RANGE
-from neurodeploy.quantization.incoming import Drive, Incoming
+from neurodeploy.quantization.incoming import Drive, Incoming, whole_name
 from neurodeploy.quantization.plain import reset_origin, threshold_distance
 from neurodeploy.quantization.rounding import RoundedWeight
 from neurodeploy.register_limits import CHIP_LIMITS, RegisterLimits
@@ -126,10 +126,20 @@ def _largest_sums(
     incoming: Sequence[Incoming],
     signed: Sequence[tuple[NDArray[Any], NDArray[Any], int]],
 ) -> NDArray[np.float64]:
-    total = np.zeros(population.size)
+    # What arrives through the two halves of a split matrix is one sum, of one source.
+    sides: dict[str, list[NDArray[np.float64]]] = {}
     for arriving, (positive, negative, exponent) in zip(incoming, signed, strict=True):
-        largest = np.maximum(arriving.row_sums(positive), arriving.row_sums(negative))
-        total += np.ldexp(largest, -exponent) * arriving.payload
+        found = [
+            np.ldexp(arriving.row_sums(side), -exponent) * arriving.payload
+            for side in (positive, negative)
+        ]
+        known = sides.get(whole_name(arriving.synapse.name))
+        if known is not None:
+            found = [a + b for a, b in zip(known, found, strict=True)]
+        sides[whole_name(arriving.synapse.name)] = found
+    total = np.zeros(population.size)
+    for positive, negative in sides.values():
+        total += np.maximum(positive, negative)
     return total
 
 

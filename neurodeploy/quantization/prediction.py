@@ -33,6 +33,7 @@ from neurodeploy.network import (
 from neurodeploy.quantization.incoming import drive_of
 from neurodeploy.quantization.plain import reset_origin, threshold_distance
 from neurodeploy.quantization.rounded_weights import RoundedSynapse, rounded_synapse
+from neurodeploy.quantization.sign_split import as_split
 from neurodeploy.simulate import run_float
 
 Floats = NDArray[np.float64]
@@ -88,6 +89,7 @@ def predict(
     """
     if unknown := set(roundings) - set(ROUNDINGS):
         raise InputError(f"roundings {sorted(unknown)} not known; choose of {', '.join(ROUNDINGS)}")
+    network = as_split(network, net)
     steps = len(codes) if codes.ndim == 3 else network.steps or 1
     records = run_float(network, codes, record=("spikes", "v_pre")).records
     held = codes if codes.ndim == 3 else np.broadcast_to(codes, (steps, *codes.shape))

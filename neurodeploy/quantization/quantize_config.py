@@ -91,6 +91,11 @@ class QuantizeConfig:
             )
         if self.weight_bits != "auto" and not 2 <= self.weight_bits <= 8:
             raise RangeError(f"weight_bits is {self.weight_bits}; Loihi stores 2 to 8 bits")
+        if self.weight_bits == "auto" and self.sign_split == "auto":
+            raise InputError(
+                "sign_split auto with weight_bits auto: both spend the memory on finer weights; "
+                "take one of them"
+            )
         if self.memory_bytes is not None and (self.weight_bits != "auto" or self.memory_bytes < 1):
             raise InputError(
                 f"memory_bytes is {self.memory_bytes} with weight_bits {self.weight_bits}; it is "

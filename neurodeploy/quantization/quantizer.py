@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,7 @@ from neurodeploy.quantization.rounders import (
 from neurodeploy.quantization.rounding import Bits, RoundedWeight, bits_of
 from neurodeploy.quantization.row_units import GivenExponents, rows_of
 from neurodeploy.quantization.scale_loss import scale_loss
+from neurodeploy.quantization.sign_split import split_signs
 from neurodeploy.register_limits import RegisterLimits
 
 #: Weights, biases and thresholds beyond this, or all below its inverse, are no model's.
@@ -127,6 +128,10 @@ def quantize_network(
     measured = MembraneRounder(
         moments or {}, config.rounding == "adaptive", corrects_bias=config.bias == "corrected"
     )
+    split: list[Finding] = []
+    if config.sign_split == "auto" and config.weight_bits != "auto":
+        network, known, split = split_signs(network, moments or {}, measured, config.weight_bits)
+        measured = replace(measured, moments=known)
 
     def build(bits: Bits) -> Result[FixedPointNetwork]:
         return _built(
@@ -136,7 +141,8 @@ def quantize_network(
     if config.weight_bits == "auto":
         memory = memory_of(profile, config.memory_bytes)
         return fit_widths(network, measured, memory, min(limits.weight_bits, 8), build)
-    return build(config.weight_bits)
+    net, findings = build(config.weight_bits)
+    return Result(net, (*split, *findings))
 
 
 def _built(

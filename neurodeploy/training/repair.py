@@ -31,6 +31,7 @@ from neurodeploy.network import (
     SparseLayout,
 )
 from neurodeploy.quantization.incoming import incoming_of, per_weight
+from neurodeploy.quantization.sign_split import as_split
 from neurodeploy.simulate import WeightGradient, run_float
 from neurodeploy.simulate.gradient_readout import ReadoutGradient
 from neurodeploy.simulate.weight_gradient import GradientRun, ParameterGradients
@@ -340,7 +341,7 @@ def _mean(a: ParameterGradients, b: ParameterGradients) -> ParameterGradients:
 
 def _wanted(network: Network, net: FixedPointNetwork) -> Mapping[str, NDArray[np.float64]]:
     """Return float weights in units of the mantissas, in the layout of the integers."""
-    fixed = {s.name: s for s in net.synapses}
+    fixed, network = {s.name: s for s in net.synapses}, as_split(network, net)
     found = {}
     for p in network.populations:
         for s in network.synapses_into(p.name):

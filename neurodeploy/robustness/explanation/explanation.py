@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import ShapeError
 from neurodeploy.network import FixedPointNetwork, Network, Readout, Traces, decide
+from neurodeploy.quantization.sign_split import as_split
 from neurodeploy.robustness.explanation.culprit import Culprit, spike_culprit
 from neurodeploy.robustness.explanation.hybrid_runs import HybridRuns, Trains, require_pair
 from neurodeploy.robustness.explanation.readout_search import in_float_units, readout_culprit
@@ -116,6 +117,7 @@ def explain(
             f"[T, {net.n_input}]"
         )
     require_pair(network, net)
+    network = as_split(network, net)
     runs = HybridRuns(network, net, codes)
     scores_float, scores_fixed = runs.float_run.scores()[0], runs.fixed_run.scores()[0]
     wanted, found = int(decide(scores_float[None])[0]), int(decide(scores_fixed[None])[0])
