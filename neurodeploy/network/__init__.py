@@ -1,6 +1,7 @@
 """Float and fixed-point networks, what a run records, and their files. numpy and h5py only."""
 
 from neurodeploy.network.agreement import Comparison, RecordAgreement, compare_traces
+from neurodeploy.network.bias_schedule import as_biases, fit_to_biases
 from neurodeploy.network.chip_observation import chip_observation
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.encoding import ConstantEncoder, Encoder, Readout, ReadoutKind, decide
@@ -83,11 +84,13 @@ __all__ = [
     "Stimuli",
     "Synapse",
     "Traces",
+    "as_biases",
     "check_legality",
     "chip_observation",
     "compare_traces",
     "decide",
     "encoder_from",
+    "fit_to_biases",
     "has_start_v",
     "integers_hash",
     "load_network",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neurodeploy import hardware_profiles
 from neurodeploy.errors import InputError
-from neurodeploy.findings import Finding
+from neurodeploy.findings import Finding, Result
 from neurodeploy.graph import Contract, Graph, contract_from_metadata, read
 from neurodeploy.lowering import compose, lower, require_deployable
 from neurodeploy.network import (
@@ -22,6 +22,7 @@ from neurodeploy.network import (
     Network,
     Samples,
     Stimuli,
+    fit_to_biases,
     require_legal,
 )
 from neurodeploy.pipeline.fixed_file import holds_integers, read_integers
@@ -134,9 +135,23 @@ def quantized(
             network, said = _with_steps(network, len(codes))
             clipped += said
     chip = hardware_profiles.load(str(profile))
-    fixed, findings = quantize(network, chip, config, calibration=codes, calibration_hashes=hashes)
-    found = (*model.findings, *composed, *clipped, *findings)
+    made, findings = quantize(network, chip, config, calibration=codes, calibration_hashes=hashes)
+    fixed, fitted = in_form(made)
+    found = (*model.findings, *composed, *clipped, *findings, *fitted)
     return dataclasses.replace(model, network=network, fixed=fixed, findings=found)
+
+
+def in_form(fixed: FixedPointNetwork) -> Result[FixedPointNetwork]:
+    """Return the integers as the encoder's form needs them: the same, unless it is ``bias``.
+
+    Raises
+    ------
+    InputError
+        As ``fit_to_biases``.
+    """
+    if fixed.encoder.levels.form == "graded":
+        return Result(fixed, ())
+    return fit_to_biases(fixed, hardware_profiles.limits_in(fixed.profile))
 
 
 def _with_steps(network: Network, steps: int) -> tuple[Network, tuple[Finding, ...]]:

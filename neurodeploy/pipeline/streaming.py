@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import FileFormatError, InputError, ShapeError
+from neurodeploy.errors import ContractError, FileFormatError, InputError, ShapeError
 from neurodeploy.file_kind import kind_of, wrong_file
 from neurodeploy.findings import Finding
 from neurodeploy.hdf5_scan import scan_hdf5
@@ -103,6 +103,8 @@ def _sequence(
     file: h5py.File, path: Path, net: FixedPointNetwork
 ) -> tuple[Any, tuple[Finding, ...]]:
     """Return values [T, B, ...] that stay in the file, and what they leave out of it."""
+    if net.encoder.levels.form == "bias":
+        raise ContractError(f"{path}: a bias is held for a whole sample; drop --memory, give images")
     values, events = file.get("x"), file.get("events")
     if isinstance(events, h5py.Group) and values is None:
         return _events(events, path, net)

@@ -16,6 +16,8 @@ from neurodeploy.network import (
     RateEncoder,
     Samples,
     Stimuli,
+    as_biases,
+    fit_to_biases,
     load_network,
 )
 from neurodeploy.network.event_data import Events
@@ -165,3 +167,24 @@ def test_what_needs_held_images_says_so_before_any_work(path, tmp_path):
         network = dataclasses.replace(model_from_graph(graph, "m").require_network(), steps=None)
         rate = dataclasses.replace(network, encoder=RateEncoder())
         stimulus_for(rate, Stimuli(images(), None, held=True), "float")
+
+
+def test_images_as_biases_from_quantising_to_the_file(path, tmp_path):
+    given = images()
+    net, findings = nd.quantize(nd.read(path, encoder_form="bias"), calibration=given)
+    (said,) = [f for f in findings if "input as biases" in f.what]
+    assert said.severity == "warning"
+    net.save(tmp_path / "net.h5")
+    again = load_network(tmp_path / "net.h5")
+    assert again.encoder == ConstantEncoder(form="bias")
+    assert fit_to_biases(again).value.populations[0].v_threshold.tolist() == (
+        net.populations[0].v_threshold.tolist()
+    )
+    traces = nd.run(again, images=given)
+    assert any("biases of the first layer" in f["what"] for f in traces.meta["findings"])
+    single = run_fixed(as_biases(again, again.encoder.encode(given)[2]), np.zeros((1, N_IN), int))
+    assert np.array_equal(single.output[:, 0], traces.output[:, 2])
+    graded, _ = nd.quantize(nd.read(path), calibration=given)
+    assert graded.encoder == ConstantEncoder()
+    with pytest.raises(ContractError, match="held for a whole sample"):
+        nd.run(again, x=np.zeros((STEPS, 1, N_IN)))
