@@ -8,7 +8,7 @@ from collections.abc import Callable
 from neurodeploy.errors import ContractError
 from neurodeploy.network import EventStimuli, Samples, Stimuli
 from neurodeploy.pipeline.diagnosing import as_deployed
-from neurodeploy.pipeline.model import Model
+from neurodeploy.pipeline.model import Model, in_form
 from neurodeploy.pipeline.stimulus import stimulus_for
 from neurodeploy.training.repair import RepairConfig, repair
 
@@ -37,7 +37,8 @@ def repaired(
         )
     teacher, stimuli = as_deployed(model, tuning)
     codes, _ = stimulus_for(teacher, stimuli, "fixed")
-    fixed, findings = repair(
+    made, findings = repair(
         teacher, model.require_fixed(), codes, stimuli.labels, config, progress=progress
     )
-    return dataclasses.replace(model, fixed=fixed, findings=(*model.findings, *findings))
+    fixed, fitted = in_form(made)
+    return dataclasses.replace(model, fixed=fixed, findings=(*model.findings, *findings, *fitted))

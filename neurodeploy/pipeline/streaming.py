@@ -104,7 +104,9 @@ def _sequence(
 ) -> tuple[Any, tuple[Finding, ...]]:
     """Return values [T, B, ...] that stay in the file, and what they leave out of it."""
     if net.encoder.levels.form == "bias":
-        raise ContractError(f"{path}: a bias is held for a whole sample; drop --memory, give images")
+        raise ContractError(
+            f"{path}: a bias is held for a whole sample; drop --memory, give images"
+        )
     values, events = file.get("x"), file.get("events")
     if isinstance(events, h5py.Group) and values is None:
         return _events(events, path, net)
