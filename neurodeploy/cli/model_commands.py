@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurodeploy.cli.console import Console
+from neurodeploy.cli.fine_tune_options import add_fine_tune_arguments, fine_tuning
 from neurodeploy.cli.options import (
     check_output,
     contract_options,
@@ -19,6 +20,9 @@ from neurodeploy.cli.options import (
     weight_bits,
 )
 from neurodeploy.errors import InputError
+
+if TYPE_CHECKING:
+    from neurodeploy.pipeline.settings import FineTuning
 
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,17 +88,7 @@ def quantize_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration", help="data (.npz, .h5: images or x) for ranges; never the test data"
     )
-    parser.add_argument(
-        "--fine-tune", choices=("float", "labels"),
-        help="fine-tune the integers on the calibration data, clean and attacked: to decide as the "
-        "float network does, or as the labels say",
-    )  # fmt: skip
-    parser.add_argument("--fine-tune-epochs", type=positive, default=8, help="default 8")
-    parser.add_argument(
-        "--fine-tune-radius",
-        type=positive,
-        help="of the attack, in codes (default: a tenth of all)",
-    )
+    add_fine_tune_arguments(parser)
     add_width_arguments(parser)
 
 
@@ -130,6 +124,10 @@ def add_width_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto: two matrices of one sign, with a bit more each, where that halves the error",
     )  # fmt: skip
     parser.add_argument(
+        "--threshold", choices=("own", "balanced"), default="own",
+        help="balanced: moved to where fewer spikes differ from float's; needs --calibration",
+    )  # fmt: skip
+    parser.add_argument(
         "--weight-exponent", choices=("least_error", "largest_weight"), default="least_error",
         help="largest_weight: so that it just fits; for comparisons",
     )  # fmt: skip
@@ -153,6 +151,7 @@ def widths(arguments: argparse.Namespace) -> Any:
         scale=arguments.scale,
         rounding=arguments.rounding,
         bias=arguments.bias,
+        threshold=arguments.threshold,
         weight_exponent=arguments.weight_exponent,
         granularity=arguments.granularity,
         sign_split=arguments.sign_split,
@@ -181,8 +180,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     )
     calibration = load_calibration(arguments.calibration)
     model = quantized(model, arguments.profile, widths(arguments), calibration)
-    if arguments.fine_tune is not None:
-        model = _repaired(arguments, model, calibration, console)
+    model = _repaired(model, calibration, fine_tuning(arguments), console)
     layers = () if calibration is None else diagnosis(model, calibration)
     worst = worst_findings(layers)
     findings = (*model.findings, *worst)
@@ -230,26 +228,18 @@ def quantize(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _repaired(arguments: argparse.Namespace, model: Any, calibration: Any, console: Console) -> Any:
-    """Return the model with fine-tuned integers."""
-    from neurodeploy.pipeline.fine_tuning import repaired
-    from neurodeploy.training.repair import RepairConfig
+def _repaired(model: Any, calibration: Any, tuning: FineTuning | None, console: Console) -> Any:
+    """Return the model with fine-tuned integers, if that is asked for."""
+    if tuning is None:
+        return model
+    from neurodeploy.pipeline.fine_tuning import fine_tuned
 
-    if calibration is None:
-        raise InputError("--fine-tune: it needs samples; give --calibration")
-    tenth = max(1, round(model.require_fixed().encoder.max_code / 10))
-    config = RepairConfig(
-        teacher=arguments.fine_tune,
-        radius_codes=arguments.fine_tune_radius or tenth,
-        epochs=arguments.fine_tune_epochs,
-        seed=arguments.seed,
-    )
     with console.progress() as report:
-        found = repaired(
-            model, calibration, config,
-            progress=lambda done, total: report("fine-tune", done, total),
+        found = fine_tuned(
+            model, calibration, tuning,
+            lambda done, total: report("fine-tune", done, total),
         )  # fmt: skip
-    console.say(found.findings[-1].what)
+    console.say(next(f.what for f in reversed(found.findings) if f.where == "repair"))
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurodeploy.cli.console import Console, percent
+from neurodeploy.cli.fine_tune_options import add_fine_tune_arguments, fine_tuning
 from neurodeploy.cli.model_commands import add_width_arguments, widths
 from neurodeploy.cli.options import contract_options, load_calibration, positive, reading_options
 from neurodeploy.cli.robustness_command import add_evidence_arguments, robustness_settings
@@ -74,6 +75,7 @@ def deploy_arguments(parser: argparse.ArgumentParser) -> None:
         "--lava-samples", type=positive, default=16, help="samples to run on Lava (default 16)"
     )
     add_width_arguments(parser)
+    add_fine_tune_arguments(parser)
     add_evidence_arguments(parser)
 
 
@@ -105,6 +107,7 @@ def deploy(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         device=arguments.device,
         allow_overlap=arguments.allow_overlap,
+        fine_tune=fine_tuning(arguments),
     )
     test, calibration = load_samples(arguments.data), load_calibration(arguments.calibration)
     with console.progress() as report:

@@ -100,6 +100,14 @@ def deploy_model(
     report("quantise", 0, 1)
     check_test_data(test, model.require_network(), settings.robustness)
     model = quantized(model, settings.profile, settings.quantize, calibration)
+    if settings.fine_tune is not None:
+        # Imported here: it needs what trains models.
+        from neurodeploy.pipeline.fine_tuning import fine_tuned
+
+        model = fine_tuned(
+            model, calibration, settings.fine_tune,
+            lambda done, total: report("fine-tune", done, total),
+        )  # fmt: skip
     network, net = model.require_network(), model.require_fixed()
     codes = test.codes(network.encoder, network.n_input)
     clipped = test.out_of_range(network.encoder)

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +38,10 @@ from neurodeploy.pipeline.backends import (
 from neurodeploy.pipeline.deploy import Outcome
 from neurodeploy.pipeline.deploy import deploy as deploy_files
 from neurodeploy.pipeline.model import Model, model_from_graph, quantized
-from neurodeploy.pipeline.settings import DeploySettings, default_radii
+from neurodeploy.pipeline.settings import LAVA_SAMPLES, DeploySettings, FineTuning
 from neurodeploy.pipeline.stimulus import stimulus_for, widened
+from neurodeploy.pipeline.sweep_file import read_sweep
 from neurodeploy.quantization import config_for
-from neurodeploy.robustness import RobustnessConfig
 
 __all__ = ["deploy", "from_nir", "load", "load_samples", "quantize", "read", "run", "to_nir"]
 
@@ -91,33 +91,91 @@ def read(
 def quantize(
     graph: Graph,
     *,
-    profile: str = "loihi2",
+    profile: str | Path = "loihi2",
     calibration: Any = None,
     calibration_x: Any = None,
-    weight_bits: int = 8,
+    labels: Any = None,
+    weight_bits: int | Literal["auto"] = 8,
+    gain_bits: int = 8,
+    scale: str | None = None,
+    rounding: str | None = None,
+    bias: str | None = None,
+    threshold: str = "own",
+    weight_exponent: str = "least_error",
+    granularity: str = "population",
+    sign_split: str = "never",
+    weight_memory: int | None = None,
+    remap: str = "microcode",
+    fine_tune: str | None = None,
+    fine_tune_epochs: int = 8,
+    fine_tune_radius: int | None = None,
+    fine_tune_noise: str = "adversarial",
+    fine_tune_penalty: float = 0.0,
+    seed: int = 0,
+    lava_quirks: bool = False,
 ) -> Result[FixedPointNetwork]:
     """Quantise a graph for a chip; unpacks into (network, findings).
+
+    Every option means what that of ``neurodeploy quantize`` does.
 
     Parameters
     ----------
     graph : Graph
     profile : str
         Name of a shipped profile, or path of a TOML file.
-    calibration : array [B, ...]
-        Images in input units for ranges; numpy or torch.
+    calibration : array [B, ...], Samples, Stimuli, EventStimuli or path
+        Images in input units; numpy or torch; or whatever a data file holds.
     calibration_x : array [T, B, ...]
         In place of them: sequences, one input per step.
-    weight_bits : int
-        2 to 8.
+    labels : array [B]
+        Of arrays, for ``fine_tune="labels"``.
+    weight_bits, gain_bits, scale, rounding, bias, threshold, weight_exponent, granularity
+        As in ``neurodeploy.quantization.QuantizeConfig``, with sign_split, remap, lava_quirks and
+        weight_memory (its memory_bytes); None: the best with the samples that there are
+        (``config_for``).
+    fine_tune : {"float", "labels"} or None
+        Who teaches the integers; None: nobody.
+    fine_tune_epochs, fine_tune_radius, fine_tune_noise, fine_tune_penalty
+        As in ``neurodeploy.pipeline.settings.FineTuning``.
+    seed : int
+        Of the fine-tuning.
     """
     if calibration is not None and calibration_x is not None:
         raise InputError("quantize: give calibration images [B, ...] or calibration_x, not both")
-    values, samples = calibration if calibration_x is None else calibration_x, None
-    if values is not None:
-        samples = Stimuli(_array(values), None, held=calibration_x is None)
-    config = config_for(calibrated=samples is not None, weight_bits=weight_bits)
+    samples = _calibration(calibration, calibration_x, labels)
+    config = config_for(
+        calibrated=samples is not None, weight_bits=weight_bits, gain_bits=gain_bits, scale=scale,
+        rounding=rounding, bias=bias, threshold=threshold, weight_exponent=weight_exponent,
+        granularity=granularity, sign_split=sign_split, memory_bytes=weight_memory, remap=remap,
+        lava_quirks=lava_quirks,
+    )  # fmt: skip
     model = quantized(model_from_graph(graph, "model"), profile, config, samples)
+    tuning = _fine_tuning(
+        fine_tune, fine_tune_epochs, fine_tune_radius, fine_tune_noise, fine_tune_penalty, seed
+    )
+    if tuning is not None:
+        from neurodeploy.pipeline.fine_tuning import fine_tuned
+
+        model = fine_tuned(model, samples, tuning)
     return Result(model.require_fixed(), model.findings)
+
+
+def _fine_tuning(
+    teacher: str | None, epochs: int, radius: int | None, noise: str, penalty: float, seed: int
+) -> FineTuning | None:
+    return None if teacher is None else FineTuning(teacher, epochs, radius, noise, penalty, seed)
+
+
+def _calibration(images: Any, x: Any, labels: Any) -> Samples | Stimuli | EventStimuli | None:
+    """Return calibration data from whatever stands for it."""
+    if isinstance(images, (str, Path)):
+        return load_stimuli(images)
+    if images is None and x is None:
+        return None
+    if isinstance(images, (Samples, Stimuli, EventStimuli)):
+        return images
+    known = None if labels is None else _array(labels).astype(np.int64)
+    return Stimuli(_array(images if x is None else x), known, held=x is None)
 
 
 def run(
@@ -227,38 +285,86 @@ def deploy(
     data: Samples | str | Path,
     *,
     out: str | Path,
-    profile: str = "loihi2",
-    calibration: Samples | Stimuli | EventStimuli | str | Path | None = None,
+    profile: str | Path = "loihi2",
+    calibration: Any = None,
     name: str = "model",
-    weight_bits: int = 8,
-    seed: int = 0,
-    tolerance_points: float = 2.0,
+    weight_bits: int | Literal["auto"] = 8,
+    gain_bits: int = 8,
+    scale: str | None = None,
+    rounding: str | None = None,
+    bias: str | None = None,
+    threshold: str = "own",
+    weight_exponent: str = "least_error",
+    granularity: str = "population",
+    sign_split: str = "never",
+    weight_memory: int | None = None,
+    remap: str = "microcode",
+    fine_tune: str | None = None,
+    fine_tune_epochs: int = 8,
+    fine_tune_radius: int | None = None,
+    fine_tune_noise: str = "adversarial",
+    fine_tune_penalty: float = 0.0,
+    radii: Sequence[int] | None = None,
+    tolerance: float | None = None,
     quick: bool = False,
+    allow_overlap: bool = False,
+    allow_empty_classes: bool = False,
+    lava_samples: int = LAVA_SAMPLES,
+    seed: int = 0,
+    threads: int | None = None,
+    device: str = "cpu",
+    lava_quirks: bool = False,
 ) -> Outcome:
     """Quantise, check, judge and report; what ``neurodeploy deploy`` does.
+
+    Every option means what that of the command does; those about integers as for ``quantize``.
 
     Parameters
     ----------
     graph : Graph
     data : Samples or path
         Labelled test images.
-    calibration : Samples, Stimuli, EventStimuli or path
-        Images, sequences or events for ranges; none of them in ``data``.
+    calibration : Samples, Stimuli, EventStimuli, array [B, ...] or path
+        Images, sequences or events; none of them in ``data``.
     out : path
         Folder for the results.
+    radii : sequence of int
+        Strengths in input codes; None: 5, 10, 15, 20 and 30 % of the input range.
+    tolerance : float
+        Drop in points; None: 2.
+    quick : bool
+        Fewer samples and radii; the results are marked.
+    allow_overlap, allow_empty_classes : bool
+        Go on, with a mark, where tuning saw test data, or a class has none.
+    lava_samples : int
+        Test samples that also run on Lava.
     """
     model = model_from_graph(graph, name)
-    robustness = RobustnessConfig(
-        radii_codes=default_radii(model.require_network().encoder.max_code),
+    samples = _calibration(calibration, None, None)
+    sweep = read_sweep(
+        None,
+        model.require_network().encoder.max_code,
+        radii_codes=None if radii is None else tuple(radii),
+        tolerance_points=tolerance,
+        allow_empty_classes=allow_empty_classes or None,
         seed=seed,
-        tolerance_points=tolerance_points,
     )
-    config = config_for(calibrated=calibration is not None, weight_bits=weight_bits)
-    settings = DeploySettings(profile, config, robustness)
+    config = config_for(
+        calibrated=samples is not None, weight_bits=weight_bits, gain_bits=gain_bits, scale=scale,
+        rounding=rounding, bias=bias, threshold=threshold, weight_exponent=weight_exponent,
+        granularity=granularity, sign_split=sign_split, memory_bytes=weight_memory, remap=remap,
+        lava_quirks=lava_quirks,
+    )  # fmt: skip
+    tuning = _fine_tuning(
+        fine_tune, fine_tune_epochs, fine_tune_radius, fine_tune_noise, fine_tune_penalty, seed
+    )
+    settings = DeploySettings(
+        str(profile), config, sweep.robustness, lava_samples, threads, device, allow_overlap, tuning
+    )
     return deploy_files(
         model,
         _samples(data),
-        load_stimuli(calibration) if isinstance(calibration, (str, Path)) else calibration,
+        samples,
         settings,
         out,
         command=shlex.join(["neurodeploy.deploy", f"profile={profile}", f"seed={seed}"]),

@@ -18,6 +18,31 @@ LAVA_SAMPLES = 16
 
 
 @dataclass(frozen=True, slots=True)
+class FineTuning:
+    """How integers are fine-tuned on the calibration samples; see ``training.repair``.
+
+    Parameters
+    ----------
+    teacher : {"float", "labels"}
+    epochs : int
+    radius_codes : int or None
+        Of the perturbation; None: a tenth of all codes.
+    noise : {"adversarial", "gaussian", "none"}
+        What perturbs the other half of every batch.
+    penalty : float
+        Weight of what it does to the free membrane of the last layer that spikes.
+    seed : int
+    """
+
+    teacher: str
+    epochs: int = 8
+    radius_codes: int | None = None
+    noise: str = "adversarial"
+    penalty: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class DeploySettings:
     """How one model is deployed and judged.
 
@@ -26,7 +51,9 @@ class DeploySettings:
     profile : str
         Name of a shipped profile or path of a TOML file.
     quantize : QuantizeConfig
-        Widths of weights and gains.
+        What the quantiser may choose.
+    fine_tune : FineTuning or None
+        How the integers are repaired; None: not at all.
     robustness : RobustnessConfig
         Perturbations, strengths, tolerance and seed.
     lava_samples : int
@@ -46,6 +73,7 @@ class DeploySettings:
     threads: int | None = None
     device: str = "cpu"
     allow_overlap: bool = False
+    fine_tune: FineTuning | None = None
 
     def __post_init__(self) -> None:
         """Check the number of Lava samples."""

@@ -39,6 +39,8 @@ from neurodeploy.training.latent_integers import LatentIntegers
 from neurodeploy.training.membrane_penalty import MembranePenalty
 
 Codes = NDArray[np.int32]
+Teacher = Literal["float", "labels"]
+Perturbation = Literal["adversarial", "gaussian", "none"]
 #: Every so many-th sample is held out, to say which epoch was best.
 _HELD_OUT = 5
 _FEWEST = 20
@@ -70,8 +72,8 @@ class RepairConfig:
     seed : int
     """
 
-    teacher: Literal["float", "labels"] = "float"
-    perturbation: Literal["adversarial", "gaussian", "none"] = "adversarial"
+    teacher: Teacher = "float"
+    perturbation: Perturbation = "adversarial"
     penalty: float = 0.0
     radius_codes: int = 26
     epochs: int = 4
