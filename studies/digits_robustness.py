@@ -12,21 +12,17 @@ repeated.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
+from cell_runner import run_missing
 from code_hash import code_hash
-from digits_cells import Cell, all_cells, code_of, run_cell
+from digits_cells import all_cells, code_of
 from digits_check import differences
 from digits_models import FOLDS, SEEDS, VARIANTS
 from digits_table import Results, report_text, rows_of, table_text
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from neurodeploy.files import write_text
 
@@ -59,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given.of is not None:
             missing = []
-        _run(missing, given.out, given.workers, end, (code, training))
+        run_missing("digits_cells", missing, given.out, given.workers, end, (code, training))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command goes on\n")
         return 130
@@ -83,59 +79,6 @@ def _check(rows: list[dict[str, Any]], table: Path, *, complete: bool) -> int:
     if not complete:
         print("cells are missing")
     return int(bool(found) or not complete)
-
-
-def _run(
-    missing: list[Cell], out: Path, workers: int, end: float | None, codes: tuple[str, str]
-) -> None:
-    """Run cells in processes; those of one network stay together, so that it is trained once."""
-    groups: dict[str, list[Cell]] = {}
-    for cell in missing:
-        groups.setdefault(cell.model.key, []).append(cell)
-    waiting = list(groups.values())
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn())  # fmt: skip
-    with (
-        Progress(*columns, transient=not sys.stderr.isatty()) as progress,
-        ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_end_with_study
-        ) as pool,
-    ):
-        task = progress.add_task("cells", total=len(missing))
-        running: dict[Future[None], int] = {}
-        while waiting or running:
-            while waiting and len(running) < workers and (end is None or time.monotonic() < end):
-                group = waiting.pop(0)
-                running[pool.submit(_run_group, group, out, *codes)] = len(group)
-            if not running:
-                return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                count = running.pop(future)
-                future.result()
-                progress.advance(task, count)
-
-
-def _end_with_study() -> None:
-    """End this worker when the study is killed: it must not go on beside the next one."""
-    study = parent_process()
-    if study is None:  # no worker
-        return
-
-    def follow() -> None:
-        study.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def _run_group(cells: list[Cell], out: Path, code: str, training: str) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    for cell in cells:
-        if code_of(cell, out) != code:
-            run_cell(cell, out, code, training)
 
 
 if __name__ == "__main__":

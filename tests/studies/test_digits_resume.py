@@ -18,6 +18,7 @@ import json, sys, time
 from pathlib import Path
 
 sys.path[:0] = [{studies!r}, {tests!r}]
+import digits_cells
 import digits_robustness
 from studies.test_digits_table import write_cell
 from neurodeploy.files import replacing
@@ -41,7 +42,7 @@ def cheap(cell, out, code, training):
         file.write(f"end {{cell.key}}\\n")
 
 
-digits_robustness.run_cell = cheap
+digits_cells.run_cell = cheap
 digits_robustness.hashes = lambda: ("training", "code")
 if __name__ == "__main__":
     sys.exit(digits_robustness.main(sys.argv[1:]))
