@@ -10,8 +10,8 @@ from neurodeploy.network import (
     ALIGN_BITS,
     INPUT,
     V_THRESHOLD_MAX,
-    ConstantEncoder,
     ConvLayout,
+    Encoder,
     FixedPopulation,
     FixedSynapse,
     Population,
@@ -29,7 +29,7 @@ def fixed_synapse(
     weight: RoundedWeight,
     p: int,
     *,
-    encoder: ConstantEncoder,
+    encoder: Encoder,
     weight_bits: int,
     delay: int,
 ) -> FixedSynapse:
@@ -145,6 +145,6 @@ def _bias_register(
     )
 
 
-def _message_bits(source: str, encoder: ConstantEncoder) -> int:
+def _message_bits(source: str, encoder: Encoder) -> int:
     """Return the width of what a source sends; codes of one bit are spikes."""
     return encoder.bits if source == INPUT and encoder.bits > 1 else 0
