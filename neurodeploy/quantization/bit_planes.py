@@ -124,6 +124,12 @@ def bit_planes_in(network: Network, net: FixedPointNetwork) -> dict[str, int]:
     return {f[1]: int(f[2]) for f in found if f and f[1] in gained}
 
 
+def with_bit_planes_of(network: Network, net: FixedPointNetwork) -> Network:
+    """Return ``network`` with the gains in bit planes that ``net`` has there."""
+    planes = bit_planes_in(network, net)
+    return with_bit_planes(network, planes, max(planes.values())) if planes else network
+
+
 def _planes_of(
     network: Network, p: Population, planes: BitPlanes, bits: int, clock_steps: int
 ) -> tuple[list[Population], list[Synapse]]:

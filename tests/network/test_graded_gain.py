@@ -45,7 +45,7 @@ def dlif(seed=0):
 @pytest.mark.parametrize(
     ("seeds", "choices"),
     [
-        (range(12), {"kind": "dlif", "layers": 2, "steps": 9}),
+        (range(6), {"kind": "dlif", "layers": 2, "steps": 9}),
         ((2,), {"pair": ("dlif", "dense"), "layers": 2}),
         ((2, 7), {"pair": ("dlif", "sparse"), "layers": 2}),
     ],

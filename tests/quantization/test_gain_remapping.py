@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from oracles.literal_fixed import run_aligned, run_hardware
+from quantization.gained_networks import gained_network
 from quantization.test_quantize import LOIHI2, codes_for, population, random_network
 
 from neurodeploy import hardware_profiles
@@ -210,6 +211,56 @@ def test_the_folded_integers_are_what_the_literal_rules_give(seed):
         assert traces.records["a/spikes"].any()
         for key, values in expected.records.items():
             np.testing.assert_array_equal(traces.records[key], values, err_msg=key)
+
+
+@pytest.mark.parametrize(("seed", "bits"), [(0, 4), (1, 6), (2, 8)])
+@pytest.mark.parametrize("choices", [{}, {"delay": 3}, {"v_reset": -0.02}, {"code_bits": 1}])
+def test_graded_gains_are_the_integers_of_microcode(seed, bits, choices):
+    """Bit for bit, also in steps beyond the gain's last; with other latencies, and no warning."""
+    network = gained_network(seed, **choices)
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 2**network.encoder.bits, (network.steps, 12, network.n_input))
+    made = {
+        remap: quantize(
+            network, LOIHI2, QuantizeConfig(remap=remap, gain_bits=bits), calibration=codes
+        )
+        for remap in ("microcode", "graded")
+    }
+    (micro, before), (graded, after) = made["microcode"], made["graded"]
+    assert [p.gain_form for p in graded.populations[:2]] == ["graded"] * 2
+    late = {p.name: p.latency for p in graded.populations}
+    assert [late[n] - micro.population(n).latency for n in ("a", "b", "read")] == [1, 2, 2]
+    longer = np.concatenate([codes, codes])
+    records = [run_fixed(n, longer, record=QUANTITIES).records for n in (micro, graded)]
+    assert records[0]["b/spikes"].any()
+    for key, values in records[0].items():
+        np.testing.assert_array_equal(records[1][key], values, err_msg=key)
+    warnings = [{f.what for f in found if f.severity == "warning"} for found in (before, after)]
+    assert warnings[0] == warnings[1]
+
+
+def test_a_gain_on_messages_slows_feedback_and_that_is_said_and_measured():
+    network = gained_network(3, feedback=True)
+    codes = np.random.default_rng(0).integers(0, 256, (8, 12, network.n_input))
+    net, findings = quantize(network, LOIHI2, QuantizeConfig(remap="graded"), calibration=codes)
+    slower = {f.where: f.numbers["extra_steps"] for f in findings if "extra_steps" in f.numbers}
+    # One of its own for a -> a, which had time for a synapse; b -> a passes two of them.
+    assert slower == {"synapse a->a.late": 1, "synapse b->a.late": 2}
+    assert any("the extra steps on feedback" in f.what for f in findings)
+    # Feed-forward is as it was: what is slower is nothing but these two.
+    assert {s.name: int(net.logical_delay(s)) for s in net.synapses} == {
+        "input->a": 0, "a->b": 0, "b->read": 0, "a->a.late": 2, "b->a.late": 4,
+    }  # fmt: skip
+
+
+def test_auto_folds_rather_than_slow_feedback_down_where_that_costs_little():
+    network = gained_network(3, feedback=True)
+    flat = with_gains(network, a=1.2 + 0.001 * np.arange(5))
+    codes = np.random.default_rng(0).integers(0, 256, (8, 12, network.n_input))
+    net, _ = quantize(flat, LOIHI2, QuantizeConfig(remap="auto"), calibration=codes)
+    assert net.population("a").kind == "lif"
+    net, _ = quantize(network, LOIHI2, QuantizeConfig(remap="auto"), calibration=codes)
+    assert net.population("a").gain_form == "graded"
 
 
 @pytest.mark.parametrize(
