@@ -62,8 +62,7 @@ class EncodedSequence:
             part.indices(size) for part, size in zip(where, self.shape, strict=False)
         )
         codes = np.empty((max(0, end - t), max(0, last - first), self.shape[2]), np.uint16)
-        samples = max(1, min(last - first, _PIECE_VALUES // self.shape[2]))
-        steps = self._whole_chunks(max(1, _PIECE_VALUES // (samples * self.shape[2])))
+        samples, steps = self._piece(end - t, last - first)
         for at in range(t - t % steps, end, steps):
             rows = slice(max(at, t), min(at + steps, end))
             for column in range(first, last, samples):
@@ -74,10 +73,17 @@ class EncodedSequence:
                 )
         return codes
 
-    def _whole_chunks(self, steps: int) -> int:
-        """Round up so that no stored chunk (which a file may compress) is read twice."""
-        stored = getattr(self.values, "chunks", None) or (1,)
-        return -(-steps // stored[0]) * int(stored[0])
+    def _piece(self, steps: int, samples: int) -> tuple[int, int]:
+        """Return how many samples and steps of a block are decoded at a time.
+
+        Whole stored chunks (which a file may compress), so that none is read twice.
+        """
+        rows, columns = (getattr(self.values, "chunks", None) or (1, 1))[:2]
+        each = self.shape[2] * max(1, min(rows, steps))
+        wide = max(1, _PIECE_VALUES // each // columns) * columns
+        wide = max(1, min(samples, wide))
+        tall = max(1, _PIECE_VALUES // (wide * self.shape[2]))
+        return int(wide), -(-tall // rows) * int(rows)
 
     def _encoded(self, rows: slice, columns: slice) -> NDArray[np.int32]:
         block = np.asarray(self.values[rows, columns])

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.attacks import Ball
-from neurodeploy.errors import ContractError, InputError, ShapeError
+from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.files import sample_hashes
 from neurodeploy.findings import Finding
 from neurodeploy.network import Network, Samples
 from neurodeploy.robustness import GivenPoints, RobustnessConfig, RobustnessResult
+from neurodeploy.robustness.held_images import require_held
 from neurodeploy.robustness.label_checks import check_labels
 
 #: A float accuracy below this many times chance is no evidence about anything.
@@ -38,29 +39,6 @@ def check_test_data(test: Samples, network: Network, config: RobustnessConfig) -
             f"radius {widest:g} codes is larger than the whole range 0..{highest} allows in "
             f"{config.norm}; choose smaller radii (--radii)"
         )
-
-
-def require_held(network: Network) -> None:
-    """Raise ContractError if images are not held: then nothing here can attack or certify them.
-
-    Attacks and certificates speak of the codes of an image, each of which acts at every step.
-    """
-    kind = network.encoder.kind
-    if kind == "constant":
-        return
-    reason = {
-        "rate": "a random code needs attacks with expectation over its draws, and statistics over "
-        "them (neurodeploy.attacks.BernoulliCode and Expectation are there for studies of one's "
-        "own)",
-        "latency": "the spike times are steps of the image's values, which have no gradient, and "
-        "certificates know no such code",
-        "events": "perturbations of events (added, dropped, moved) are not those of images",
-    }[kind]
-    raise ContractError(
-        f"encoder {kind}: robustness is judged on images that are held (encoder constant), by "
-        f"robustness and deploy alike: {reason}; quantize, run, verify, compare and cost take "
-        f"encoder {kind}"
-    )
 
 
 def check_given(

@@ -30,6 +30,7 @@ from neurodeploy.robustness.classifiers import Attackable, NetworkClassifier
 from neurodeploy.robustness.config import SIDES, RobustnessConfig, Side, ThreatModel
 from neurodeploy.robustness.evidence import Evidence, EvidenceRow, evidence_key
 from neurodeploy.robustness.given_points import GivenPoints
+from neurodeploy.robustness.held_images import require_held
 from neurodeploy.robustness.label_checks import check_labels
 from neurodeploy.robustness.pool import CleanSamples, Pool, build_pool, member_count
 from neurodeploy.robustness.result import RobustnessResult
@@ -89,7 +90,10 @@ def evaluate(
     ------
     InputError
         If the two networks do not share one input grid, or the samples do not fit it.
+    ContractError
+        If their encoder does not hold images.
     """
+    require_held(float_net)
     if float_net.encoder != fixed_net.encoder or float_net.n_input != fixed_net.n_input:
         raise InputError(
             f"robustness: float network ({float_net.n_input} inputs, {float_net.encoder}) and "

@@ -1,6 +1,7 @@
 """Events of files: binned as a loop bins them, streamed alike, and refused where they are wrong."""
 
 import dataclasses
+import tracemalloc
 
 import h5py
 import numpy as np
@@ -157,3 +158,24 @@ def test_files_that_hold_too_little_or_too_much_are_refused(tmp_path):
     write(tmp_path / "c.npz", events, y=np.zeros(3))
     with pytest.raises(ShapeError, match="does not fit 4"):
         load_stimuli(tmp_path / "c.npz")
+
+
+def test_little_memory_stands_beside_the_codes_of_events(tmp_path):
+    rng = np.random.default_rng(0)
+    counts = np.full(40, 20_000)
+    events = Events(
+        rng.integers(0, 50, counts.sum()), rng.integers(0, 500, counts.sum()), None,
+        np.concatenate([[0], np.cumsum(counts)]),
+    )  # fmt: skip
+    with h5py.File(write(tmp_path / "e.h5", events), "r") as file:
+        stored = events_in({f"events/{k}": v for k, v in file["events"].items()})
+        sequence = EncodedSequence(EventGrid(stored, 50, 500, None), EventsEncoder())
+        sequence[0:1, 0:1]
+        tracemalloc.start()
+        stored.check(500, 50, None)
+        block = sequence[0:50, 0:40]
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    # Beside the codes: the values of a few samples, and a piece of the file.
+    assert peak - block.nbytes < 12 * 2**20
+    assert block.nbytes == 2 * 50 * 40 * 500

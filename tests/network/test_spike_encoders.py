@@ -1,13 +1,18 @@
 """Rate, latency and events: what a network receives, against encoders written out in full."""
 
+import dataclasses
+import json
 from fractions import Fraction
 
+import h5py
 import numpy as np
 import pytest
 import torch
+from oracles.random_networks import random_fixed_network
 
 from neurodeploy.attacks import BernoulliCode
-from neurodeploy.errors import ContractError, InputError, RangeError
+from neurodeploy.errors import ContractError, FileFormatError, InputError, RangeError
+from neurodeploy.files import content_hash
 from neurodeploy.network import (
     ConstantEncoder,
     EventsEncoder,
@@ -16,6 +21,9 @@ from neurodeploy.network import (
     Samples,
     Stimuli,
     encoder_from,
+    load_network,
+    network_hash,
+    save_network,
 )
 
 GRIDS = [ConstantEncoder(), ConstantEncoder(-1.0, 3.0, 1), ConstantEncoder(0.0, 2.0, 16)]
@@ -147,3 +155,47 @@ def test_impossible_encoders_are_refused():
             RateEncoder(seed=seed)
     with pytest.raises(RangeError, match="choose graded or bias"):
         ConstantEncoder(form="current")
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_network_file_holds_any_encoder(tmp_path, encoder):
+    net = random_fixed_network(np.random.default_rng(0), layers=1)
+    net = dataclasses.replace(net, encoder=encoder)
+    digest = save_network(net, tmp_path / "net.h5")
+    again = load_network(tmp_path / "net.h5")
+    assert again.encoder == encoder
+    assert network_hash(again) == digest
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("rate", "seed", -1), ("rate", "seed", 2**63), ("rate", "seed", None), ("rate", "seed", 1.5),
+        ("rate", "form", "bias"), ("latency", "seed", 1), ("constant", "form", "current"),
+        ("constant", "form", "graded"), ("constant", "seed", 1), ("events", "low", -1.0),
+        ("events", "bits", 0), ("latency", "kind", "phase"), ("latency", "kind", ["rate"]),
+    ],
+)  # fmt: skip
+def test_fields_that_an_encoder_cannot_have_are_refused(tmp_path, kind, field, value):
+    grid = {"low": 0.0, "high": 1.0, "bits": 4}
+    own = {"seed": 3} if kind == "rate" else {}
+    checked = {**grid, "kind": kind, **own}
+    net = dataclasses.replace(
+        random_fixed_network(np.random.default_rng(0), layers=1), encoder=encoder_from(checked)
+    )
+    save_network(net, tmp_path / "net.h5")
+    with h5py.File(tmp_path / "net.h5", "r+") as file:
+        arrays = {}
+        file.visititems(
+            lambda n, d: arrays.update({n: d[()]} if isinstance(d, h5py.Dataset) else {})
+        )
+        header = json.loads(arrays["header"].tobytes())
+        header["encoder"][field] = value
+        if value is None:
+            del header["encoder"][field]
+        del file["header"]
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        file["header"] = arrays["header"]
+        file.attrs["content_hash"] = content_hash({n: np.asarray(a) for n, a in arrays.items()})
+    with pytest.raises((FileFormatError, RangeError), match=field):
+        load_network(tmp_path / "net.h5")

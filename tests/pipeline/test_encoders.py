@@ -21,9 +21,10 @@ from neurodeploy.network import (
     load_network,
 )
 from neurodeploy.network.event_data import Events
-from neurodeploy.pipeline.data_checks import require_held
 from neurodeploy.pipeline.model import load_model, model_from_graph, quantized
 from neurodeploy.pipeline.stimulus import stimulus_for
+from neurodeploy.robustness import evaluate
+from neurodeploy.robustness.held_images import require_held
 from neurodeploy.simulate import run_fixed, run_float
 
 ENCODERS = {
@@ -160,6 +161,9 @@ def test_what_needs_held_images_says_so_before_any_work(path, tmp_path):
         with pytest.raises(ContractError, match=f"encoder {name}: robustness is judged on images"):
             nd.deploy(graph, samples, out=tmp_path / "out")
         assert not (tmp_path / "out").exists()
+        network = model_from_graph(graph, "m").require_network()
+        with pytest.raises(ContractError, match="images that are held"):
+            evaluate(network, network, np.zeros((4, N_IN), np.int32), np.zeros(4, int))
     require_held(model_from_graph(nd.read(path), "m").require_network())
     with pytest.raises(ContractError, match="images have no events"):
         nd.run(nd.read(path, **ENCODERS["events"][0]), images=images())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from neurodeploy.errors import RangeError, ShapeError
 from neurodeploy.network import FixedPointNetwork
 from neurodeploy.robustness.certificates.intervals import Integers, Interval
+from neurodeploy.robustness.held_images import require_held
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +85,11 @@ def ball(net: FixedPointNetwork, codes: NDArray[np.integer], radius: int) -> Inp
     ------
     ShapeError, RangeError
         For codes that do not fit the network, or a radius that is no whole number from 0 on.
+    ContractError
+        For images [B, n] under an encoder that does not hold them.
     """
+    if np.ndim(codes) == 2:
+        require_held(net)
     if not radius >= 0 or radius != int(radius):
         raise RangeError(f"radius {radius}: codes are whole; give a whole number from 0 on")
     centre = input_bounds(net, codes, codes).codes.lo
