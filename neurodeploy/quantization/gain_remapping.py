@@ -71,10 +71,10 @@ def fold(network: Network, names: Iterable[str]) -> Network:
 
 def as_mapped(network: Network, net: FixedPointNetwork) -> Network:
     """Return ``network`` as ``net`` means it: gains folded and in bit planes, signs split."""
-    network = as_split(network, net)
     names = folded_gains(network, net)
     mapped = fold(network, names) if names else network
-    return with_bit_planes_of(mapped, net)
+    # The matrices of gates are split as any other.
+    return as_split(with_bit_planes_of(mapped, net), net)
 
 
 def folded_gains(network: Network, net: FixedPointNetwork) -> list[str]:

@@ -14,6 +14,7 @@ from neurodeploy.network import check_legality
 from neurodeploy.quantization import QuantizeConfig, describe_synapses, quantize
 from neurodeploy.quantization.bit_planes import bit_planes, obstacle, with_bit_planes
 from neurodeploy.quantization.gain_remapping import as_mapped
+from neurodeploy.quantization.incoming import SIGNS
 from neurodeploy.simulate import run_fixed, run_float
 
 LOIHI1 = hardware_profiles.load("loihi1")
@@ -155,3 +156,17 @@ def test_codes_have_no_gates_and_the_error_says_what_to_do():
         "population a: input codes of 8 bits enter it, and gates of bit planes take spikes; use "
         "--remap graded or fold, or an encoder of 1 bit"
     )
+
+
+@pytest.mark.parametrize("choice", [{"sign_split": "auto"}, {"granularity": "neuron"}])
+def test_they_go_with_the_other_choices_of_the_quantiser(choice):
+    network = gained_network(6, code_bits=1)
+    codes = codes_of(network, 24)
+    config = QuantizeConfig(3, remap="bitplane", gain_bits=4, rounding="adaptive", **choice)
+    net, _ = quantize(network, hardware_profiles.load("loihi2"), config, calibration=codes)
+    mapped = as_mapped(network, net)
+    own = {s.name for s in net.synapses if s.source != "always_on"}
+    assert own <= {s.name for s in mapped.synapses}
+    assert len(describe_synapses(network, net)) == len(net.synapses)
+    split = [name for name in own if ".bit" in name and name.endswith(SIGNS)]
+    assert bool(split) == ("sign_split" in choice)
