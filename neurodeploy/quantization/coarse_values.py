@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from neurodeploy.findings import Finding
 from neurodeploy.network import V_THRESHOLD_MAX, FixedPopulation, Population
+from neurodeploy.network.fixed import WEIGHT_RANGE
 from neurodeploy.quantization.incoming import Incoming
 from neurodeploy.quantization.plain import threshold_distance
-from neurodeploy.quantization.rounding import RoundedWeight
+from neurodeploy.quantization.rounding import RoundedWeight, round_weight
 
 #: Relative rounding error of a threshold or of a neuron's weights that gets a finding.
 _COARSE = 0.25
@@ -37,6 +38,41 @@ def coarse_rows(population: Population, incoming: Incoming, stored: RoundedWeigh
         *_coarse(where, share, distance > 0, "their threshold", "thresholds"),
         *_coarse(where, share, distance == 0, "their own size", "times its size", _AT_ZERO),
     ]
+
+
+def clipped_weights(incoming: Incoming, stored: RoundedWeight) -> list[Finding]:
+    """Tell which weights are larger than the grid reaches: it is finer for the others instead."""
+    if not stored.clipped:
+        return []
+    lowest, highest, _ = WEIGHT_RANGE[stored.sign_mode]
+    scaled = np.ldexp(incoming.values, stored.exponent)
+    times = max(scaled.max() / max(highest, 1), scaled.min() / min(lowest, -1))
+    text = (
+        f"{stored.clipped} of {incoming.values.size} weights are clipped, the largest from "
+        f"{times:.3g} times what the grid reaches: a coarser grid would round the others worse"
+    )
+    remedy = "train with fewer outliers, or use --granularity neuron"
+    found = {"clipped": stored.clipped, "weights": incoming.values.size, "times": float(times)}
+    return [Finding("info", f"synapse {incoming.synapse.name}", text, remedy, found)]
+
+
+def vanished_rows(incoming: Incoming, stored: RoundedWeight, bits: int) -> list[Finding]:
+    """Tell of neurons whose weights all round to zero, and which of them keep some all the same."""
+    nearest = round_weight(incoming.values, stored.exponent, stored.sign_mode, bits)
+    meant, near, kept = (
+        incoming.row_sums(np.abs(v) > 0) > 0 for v in (incoming.values, nearest, stored.mantissa)
+    )
+    gone = meant & ~near
+    if not gone.any():
+        return []
+    alive = int((gone & kept).sum())
+    text = (
+        f"all weights of {int(gone.sum())} of {gone.size} neurons round to zero; {alive} of them "
+        "keep some at one step, as that is nearer to what their membranes do"
+    )
+    remedy = "use more weight bits, or --granularity neuron"
+    found = {"neurons": int(gone.sum()), "kept": alive}
+    return [Finding("info", f"synapse {incoming.synapse.name}", text, remedy, found)]
 
 
 def _coarse(

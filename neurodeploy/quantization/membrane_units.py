@@ -50,9 +50,7 @@ def seen_in_units(seen: Seen | None, factor: Factor) -> Seen | None:
     return None if seen is None else Seen(seen.v * factor, seen.current * factor)
 
 
-def in_own_units(
-    fixed: FixedPopulation, population: Population, factor: Factor
-) -> FixedPopulation:
+def in_own_units(fixed: FixedPopulation, population: Population, factor: Factor) -> FixedPopulation:
     """Return integers made in other units, as integers of ``population`` itself."""
     if np.all(factor == 1.0):
         return fixed

@@ -86,9 +86,7 @@ def demand_of(
     Feedback and delays change nothing: a source sends at most one spike, or its payload, per step.
     ``rounded`` holds the mantissas of ``incoming``; ``gain_max`` is the largest DLIF gain.
     """
-    signed = [
-        (np.maximum(w.mantissa, 0), np.maximum(-w.mantissa, 0), w.exponent) for w in rounded
-    ]
+    signed = [(np.maximum(w.mantissa, 0), np.maximum(-w.mantissa, 0), w.exponent) for w in rounded]
     total = _largest_sums(population, incoming, signed)
     needs = _needs(population, total, drive, gain_max, steps)
     has_current = population.decay_u is not None

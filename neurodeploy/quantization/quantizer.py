@@ -22,7 +22,12 @@ from neurodeploy.network import (
 from neurodeploy.network.fixed_population import GainForm
 from neurodeploy.quantization.bias_correction import fit_with_bias
 from neurodeploy.quantization.bias_line import with_bias_line
-from neurodeploy.quantization.coarse_values import coarse_rows, coarse_thresholds
+from neurodeploy.quantization.coarse_values import (
+    clipped_weights,
+    coarse_rows,
+    coarse_thresholds,
+    vanished_rows,
+)
 from neurodeploy.quantization.convolutions import DemandOf, arriving_at
 from neurodeploy.quantization.exponents import Demanded, fit_exponents
 from neurodeploy.quantization.fixed_parts import fixed_population, fixed_synapse
@@ -288,9 +293,11 @@ def _quantize_population(
     built.findings += fitted.findings
     p = fitted.scale.p
     for each, stored in zip(incoming, fitted.rounded, strict=True):
-        built.findings += coarse_rows(population, each, stored)
-        delay = timeline.delay[each.synapse.name]
         width = bits_of(bits, each.synapse.name)
+        built.findings += coarse_rows(population, each, stored)
+        built.findings += clipped_weights(each, stored)
+        built.findings += vanished_rows(each, stored, width)
+        delay = timeline.delay[each.synapse.name]
         built.synapses.append(
             fixed_synapse(each, stored, p, encoder=network.encoder, weight_bits=width, delay=delay)
         )

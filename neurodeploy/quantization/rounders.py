@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network import ConvLayout, SparseLayout
+from neurodeploy.quantization.dead_rows import revived
 from neurodeploy.quantization.exact_products import product
 from neurodeploy.quantization.incoming import Incoming
 from neurodeploy.quantization.input_moments import Moments, grouped, plain_moments
@@ -112,7 +113,7 @@ class MembraneRounder:
         losses = [self.loss(arriving, c) for c in found]
         order = sorted(range(len(found)), key=lambda i: losses[i])
         if not self.adaptive:
-            return found[order[0]]
+            return self._alive(arriving, found[order[0]], bits)
         # What adapts can use a finer grid, or a coarser one that clips less.
         chosen = [self._adapted(arriving, found[i], bits) for i in order[:3]]
         return min(chosen, key=lambda c: self.loss(arriving, c))
@@ -120,7 +121,14 @@ class MembraneRounder:
     def at(self, arriving: Incoming, exponent: int, bits: int) -> RoundedWeight:
         """Round at one exponent."""
         nearest = quantize_weight_at(arriving.values, exponent, bits)
-        return self._adapted(arriving, nearest, bits) if self.adaptive else nearest
+        if self.adaptive:
+            return self._adapted(arriving, nearest, bits)
+        return self._alive(arriving, nearest, bits)
+
+    def _alive(self, arriving: Incoming, nearest: RoundedWeight, bits: int) -> RoundedWeight:
+        if isinstance(arriving.layout, SparseLayout) or not arriving.values.any():
+            return nearest
+        return revived(arriving.values, nearest, self._of(arriving), bits)
 
     def _of(self, arriving: Incoming) -> Moments:
         known = self._known(arriving)

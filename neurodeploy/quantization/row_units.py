@@ -41,8 +41,9 @@ from neurodeploy.quantization.scale_loss import cheap_measure, fit_loss, row_los
 #: Powers of two tried around the one at which a row's largest weight just fits: up to two more
 #: clip it.
 _OCTAVES = (-1, 0, 1, 2)
-#: Powers of two by which weights may become finer beside thresholds.
-_SHIFTS = (0, 1, 2)
+#: Powers of two by which weights may become finer beside thresholds; what comes after one that is
+#: no better than the one before is not tried.
+_SHIFTS = range(12)
 #: What float weights may grow by when they are rounded.
 _MARGIN = 15 / 16
 #: Units that a threshold keeps.
@@ -181,7 +182,7 @@ def best_rows(
     highest = largest_factors(population, needs, drive, base.demand, base.scale) * _MARGIN
     steps = (1.0,) if powers_of_two else FACTORS
     before = fit_loss(population, incoming, base, cheap)
-    found, least = None, before
+    found, least, last = None, before, np.inf
     for shift in _SHIFTS:
         at = _shifted(incoming, base, shift)
         if at is None:
@@ -199,6 +200,9 @@ def best_rows(
         if (base.scale.u_proven and not u) or (base.scale.v_proven and not v):
             continue
         loss = fit_loss(population, scaled, fitted, cheap, factor)
+        if loss > last:
+            break
+        last = loss
         thresholds = _thresholds(population, factor, fitted.scale.p)
         allowed = base.demand.limits.threshold_settings
         if loss < least * _BETTER and (allowed is None or thresholds <= allowed):
@@ -263,9 +267,12 @@ class _Search:
         np.minimum.at(most, rows, highest)
         units = self._threshold * 2.0**self._p
         fewest = np.zeros(count)
-        # What is coarser than 64 units already may not become so still more.
-        np.maximum.at(fewest, rows, np.minimum(_FINE / np.maximum(units, 1.0), 1.0))
-        fits = self._fits(rows, count)
+        # What is coarser than 64 units already may not become so still more. Less than one unit
+        # says nothing.
+        coarsest = np.where(units >= 1, np.minimum(_FINE / np.maximum(units, 1.0), 1.0), 0.0)
+        np.maximum.at(fewest, rows, coarsest)
+        room = np.exp2(np.floor(np.log2(np.clip(most, 2.0**-60, 2.0**60))))
+        fits = np.minimum(self._fits(rows, count), room)
         for octave in _OCTAVES:
             for step in steps:
                 tried = fits * 2.0**octave * step
