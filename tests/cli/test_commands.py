@@ -94,8 +94,10 @@ def test_cost_prints_three_boundaries(files, network, capsys):
 
 
 def test_robustness_writes_evidence_and_returns_the_verdicts_code(files, network, capsys):
-    out = files["dir"] / "robust"
-    code = call("robustness", network, "--data", files["test"], "--out", out, "--quick", "--json")
+    out, sweep = files["dir"] / "robust", files["dir"] / "s.toml"
+    sweep.write_text('[robustness]\nperturbations = ["fgsm"]\nradii_codes = [13]\n')
+    code = call("robustness", network, "--data", files["test"], "--config", sweep, "--out", out,
+                "--quick", "--json")  # fmt: skip
     document = json.loads(capsys.readouterr().out)
     assert code == {"survives": 0, "lost": 1, "undecided": 4}[document["verdict"]]
     assert document["quick"] is True

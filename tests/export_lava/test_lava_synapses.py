@@ -81,20 +81,18 @@ def test_geometry_of_convolutions():
         ((1, 1, 12), (1, 5), (1, 2), (0, 2), (1, 1), 1, 3),
         ((2, 11, 3), (11, 3), (1, 1), (0, 0), (1, 1), 1, 2),
     ]
-    literals = check([convolution(rng, *geometry) for geometry in geometries])
-    assert all((run.records["maps/v"] != 0).mean() > 0.5 for run in literals)
-
-
-def test_geometry_at_the_ends_of_eight_bits():
-    rng = np.random.default_rng(1)
-    check(
+    literals = check(
         [
+            *(convolution(rng, *geometry) for geometry in geometries),
+            # At the ends of eight bits.
             convolution(rng, (1, 2, 3), (2, 2), (127, 1), (127, 70), (1, 127), 1, 1),
             convolution(rng, (127, 1, 2), (1, 1), (1, 1), (0, 0), (1, 1), 127, 127),
             convolution(rng, (1, 1, 130), (1, 127), (1, 1), (0, 0), (1, 1), 1, 1),
             convolution(rng, (1, 1, 260), (1, 3), (1, 1), (0, 0), (1, 127), 1, 1),
         ]
     )
+    shown = [(run.records["maps/v"] != 0).mean() > 0.5 for run in literals]
+    assert all(shown[: len(geometries)])
 
 
 def test_convolutions_wrap_at_24_bits():
@@ -122,10 +120,9 @@ def dense(weight, **fields):
     return FixedSynapse(weight=weight, weight_bits=8, **fields)
 
 
-@pytest.mark.parametrize("make", [dense, sparse])
-def test_every_delay_and_the_floor_of_each_slot(make):
+def delayed_cases(make):
+    """Layers whose synapse, made by ``make``, has delays and exponents of all kinds."""
     rng = np.random.default_rng(4)
-    cases = []
     for exponent, bits, delay in [
         (-3, 8, rng.integers(0, 63, (6, 12))),
         (-2, 0, rng.integers(0, 4, (6, 12))),
@@ -143,14 +140,19 @@ def test_every_delay_and_the_floor_of_each_slot(make):
             sign_mode="mixed", message_bits=bits, delay=delay,
         )  # fmt: skip
         net = network((neurons("layer", (6,)),), (synapse,), 12, 70)
-        cases.append((net, rng.integers(0, 256, (70, 1, 12)) * (rng.random((70, 1, 12)) < 0.3)))
+        yield net, rng.integers(0, 256, (70, 1, 12)) * (rng.random((70, 1, 12)) < 0.3)
+
+
+def test_every_delay_and_the_floor_of_each_slot():
+    cases = [*delayed_cases(dense), *delayed_cases(sparse)]
     literals = check(cases)
     assert all((run.records["layer/v"] != 0)[:, 0].any(axis=0).sum() >= 5 for run in literals)
     # Shifting the whole sum once is another network: floors do not add up.
-    first, codes = cases[0]
-    merged = replace(first.synapses[0], delay=0)
-    other = run_hardware(replace(first, synapses=(merged,)), codes)
-    assert (other.records["layer/v"] != literals[0].records["layer/v"]).any()
+    for k in (0, len(cases) // 2):
+        first, codes = cases[k]
+        merged = replace(first.synapses[0], delay=0)
+        other = run_hardware(replace(first, synapses=(merged,)), codes)
+        assert (other.records["layer/v"] != literals[k].records["layer/v"]).any()
 
 
 def test_stored_zeros_with_and_without_delay():
@@ -169,11 +171,8 @@ def test_stored_zeros_with_and_without_delay():
     check(cases)
 
 
-@pytest.mark.parametrize(
-    ("make", "delay"), [(dense, 0), (sparse, 0), (sparse, 3), (dense, 3), (dense, "each")]
-)
-def test_sums_wrap_at_32_bits(make, delay):
-    # 600 inputs of up to 65535 with weights of up to 254 reach 9.9e9.
+def wrapping_cases(make, delay):
+    """600 inputs of up to 65535 with weights of up to 254: sums reach 9.9e9; then shifted left."""
     rng = np.random.default_rng(6)
     weight = rng.integers(0, 128, (5, 600)) * 2
     steps, each = 6, rng.integers(0, 2, weight.shape)
@@ -183,14 +182,11 @@ def test_sums_wrap_at_32_bits(make, delay):
     )  # fmt: skip
     net = network((neurons("layer", (5,)),), (synapse,), 600, steps, bits=16)
     codes = rng.integers(0, 65536, (steps, 2, 600))
-    literal = check(
-        [(net, codes), (replace(net, synapses=(replace(synapse, weight_exp=5),)), codes)]
-    )
-    assert literal[0].counts["layer/wraps"].sum() > 10
+    return [(net, codes), (replace(net, synapses=(replace(synapse, weight_exp=5),)), codes)]
 
 
-def test_parts_of_a_sum_wrap_together():
-    # Two synapses of 1.6e9 each add up to more than an int32.
+def case_of_two_synapses():
+    """Two synapses of 1.6e9 each add up to more than an int32."""
     rng = np.random.default_rng(7)
     weight = np.full((3, 100), 254)
     synapses = tuple(
@@ -199,8 +195,15 @@ def test_parts_of_a_sum_wrap_together():
         for i in range(2)
     )  # fmt: skip
     net = network((neurons("layer", (3,)),), synapses, 100, 4, bits=16)
-    literal = check([(net, rng.integers(60000, 65536, (4, 2, 100)))])
-    assert literal[0].counts["layer/wraps"].min() > 0
+    return net, rng.integers(60000, 65536, (4, 2, 100))
+
+
+def test_sums_and_their_parts_wrap_at_32_bits():
+    kinds = [(dense, 0), (sparse, 0), (sparse, 3), (dense, 3), (dense, "each")]
+    pairs = [wrapping_cases(make, delay) for make, delay in kinds]
+    *wide, together = check([*(case for pair in pairs for case in pair), case_of_two_synapses()])
+    assert all(literal.counts["layer/wraps"].sum() > 10 for literal in wide[::2])
+    assert together.counts["layer/wraps"].min() > 0
 
 
 def test_sources_of_many_kinds_into_one_population():

@@ -67,37 +67,45 @@ class RandomLoop(nn.Module):
         return torch.stack(out)
 
 
-def export(seed, path):
-    model = lively(RandomLoop(seed), seed, scale=0.7)
-    x = np.random.default_rng(seed).uniform(0, 1, (STEPS, BATCH, 5))
-    check, _ = to_nir(model, x, path)
-    return model, x, check
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Return a function: model, input, check and file of a seed, exported once."""
+    folder, known = tmp_path_factory.mktemp("loops"), {}
+
+    def export(seed):
+        if seed not in known:
+            model = lively(RandomLoop(seed), seed, scale=0.7)
+            x = np.random.default_rng(seed).uniform(0, 1, (STEPS, BATCH, 5))
+            path = folder / f"{seed}.nir"
+            check, _ = to_nir(model, x, path)
+            known[seed] = model, x, check, path
+        return known[seed]
+
+    return export
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_random_loop_exports_exactly(seed, tmp_path):
-    model, x, _ = export(seed, tmp_path / "net.nir")
-    run, _ = run_literally(tmp_path / "net.nir", x)
+def test_a_random_loop_exports_exactly(seed, exported):
+    model, x, _, path = exported(seed)
+    run, _ = run_literally(path, x)
     _, rasters = run_natively(model, x)
     for place, raster in rasters.items():
         node = place.replace(".", "_")
         if node not in run.outputs:
             # A cell the output does not hang on is not in the file.
-            assert not any(
-                a == node for a, _ in nir.read(tmp_path / "net.nir", type_check=False).edges
-            )
+            assert not any(a == node for a, _ in nir.read(path, type_check=False).edges)
         elif isinstance(model.get_submodule(place), norse.LIBoxCell):
             np.testing.assert_allclose(run.outputs[node], raster, rtol=1e-9, atol=1e-12)
         else:
             assert np.array_equal(run.outputs[node], raster), place
 
 
-def test_both_ways_to_be_late_occur(tmp_path):
+def test_both_ways_to_be_late_occur(exported):
     """The seeds above hold plain cycles and Delay nodes, and neurons that do fire."""
     cycles = delays = fired = 0
     for seed in range(SEEDS):
-        *_, check = export(seed, tmp_path / "net.nir")
-        graph = nir.read(tmp_path / "net.nir", type_check=False)
+        _, _, check, path = exported(seed)
+        graph = nir.read(path, type_check=False)
         found = [n for n in graph.nodes.values() if isinstance(n, nir.Delay)]
         late = sum(lag for *_, lag, _ in RandomLoop(seed).links)
         delays += bool(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,9 +19,13 @@ from neurodeploy.simulate import run_fixed
 METHODS = ("interval", "refined")
 
 
+@cache
 def certified(name, radius, method):
+    """Return the certificate and the processor time it took."""
     codes, labels = digits_apart()
-    return certify(shipped_network(name), codes, labels, radius, method=method)
+    start = time.process_time()
+    made = certify(shipped_network(name), codes, labels, radius, method=method)
+    return made, time.process_time() - start
 
 
 SLOW_NAMES = ("dlif-at-mppd", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES[:2]))
@@ -28,7 +33,7 @@ SLOW_NAMES = ("dlif-at-mppd", *(pytest.param(n, marks=pytest.mark.slow) for n in
 
 @pytest.mark.parametrize("name", SLOW_NAMES)
 def test_the_refinement_certifies_ten_points_more_at_radius_8(name):
-    plain, refined = (certified(name, 8, method) for method in METHODS)
+    plain, refined = (certified(name, 8, method)[0] for method in METHODS)
     assert refined.accuracy >= plain.accuracy + 0.10
     # Whatever is certified step by step stays so.
     assert not (plain.certified & ~refined.certified).any()
@@ -40,11 +45,12 @@ def test_radius_0_certifies_what_is_right():
     net = shipped_network("dlif-at-mppd")
     scores = run_fixed(net, codes).scores()
     for method in METHODS:
-        made = certified("dlif-at-mppd", 0, method)
+        made, _ = certified("dlif-at-mppd", 0, method)
         right = np.array([leads(s[None], y)[0] for s, y in zip(scores, labels, strict=True)])
         np.testing.assert_array_equal(made.certified, right > 0)
         assert not any(count.any() for count in made.unknown.values())
-    np.testing.assert_array_equal(certified("dlif-at-mppd", 0, "interval").margin, right)
+        if method == "interval":
+            np.testing.assert_array_equal(made.margin, right)
 
 
 def test_more_room_certifies_less():
@@ -55,11 +61,10 @@ def test_more_room_certifies_less():
 
 def test_360_images_take_a_second_and_a_minute():
     for method, limit, tries in (("interval", 1.0, 3), ("refined", 60.0, 1)):
-        taken = []
-        for _ in range(tries):
-            start = time.process_time()
-            certified("dlif-at-mppd", 8, method)
-            taken.append(time.process_time() - start)
+        taken = [certified("dlif-at-mppd", 8, method)[1]]
+        for _ in range(tries - 1):
+            if taken[-1] >= limit:
+                taken.append(certified.__wrapped__("dlif-at-mppd", 8, method)[1])
         assert min(taken) < limit, method
 
 

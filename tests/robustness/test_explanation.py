@@ -120,11 +120,11 @@ def test_a_planted_rounding_is_found(rung, name, options):
     flips = others = 0
     for neuron in range(4):
         net = planted(exact, rung, name, neuron, rng)
-        wrong = decide(run_fixed(net, codes).scores())
-        turned = np.flatnonzero(wrong != decide(floats.scores()))
-        changed = run_fixed(net, codes, record=("spikes",)).records[f"{name}/spikes"]
+        run = run_fixed(net, codes, record=("spikes",))
+        turned = np.flatnonzero(decide(run.scores()) != decide(floats.scores()))
+        changed = run.records[f"{name}/spikes"]
         differs = (changed != floats.records[f"{name}/spikes"]).any(axis=(0, 2))
-        for sample in (*turned[:3], *np.flatnonzero(differs)[:2]):
+        for sample in (*turned[:2], *np.flatnonzero(differs)[:1]):
             found = explain(network, net, codes[sample])
             culprit = found.culprit
             assert (culprit.population, culprit.neuron) == (name, neuron)
@@ -166,16 +166,16 @@ def test_a_read_out_that_is_off_is_found():
     synapses = list(net.synapses)
     synapses[index] = replace(synapses[index], weight=weight)
     worse = replace(net, synapses=tuple(synapses))
-    kinds = []
-    for codes in rng.integers(0, 2, (60, SIZES[0])).astype(np.int32):
-        found = explain(network, worse, codes)
-        if found.flipped:
-            kinds.append(found.kind)
-            assert found.culprit.population == "out"
-            assert found.culprit.neuron == 3
-            assert found.culprit.rounding == "weights"
-    assert kinds
-    assert set(kinds) == {"readout"}
+    codes = rng.integers(0, 2, (60, SIZES[0])).astype(np.int32)
+    turned = decide(run_float(network, codes).scores()) != decide(run_fixed(worse, codes).scores())
+    assert turned.any()
+    for sample in np.flatnonzero(turned):
+        found = explain(network, worse, codes[sample])
+        assert found.flipped
+        assert found.kind == "readout"
+        assert found.culprit.population == "out"
+        assert found.culprit.neuron == 3
+        assert found.culprit.rounding == "weights"
 
 
 def real_network(seed, **options):
@@ -204,7 +204,7 @@ def test_the_ladder_leads_from_one_engine_to_the_other(seed):
     net, _ = quantize(network, LOIHI2)
     rng = np.random.default_rng(seed)
     looked = 0
-    for codes in rng.integers(0, 2, (15, SIZES[0])).astype(np.int32):
+    for codes in rng.integers(0, 2, (8, SIZES[0])).astype(np.int32):
         found = explain(network, net, codes)
         culprit = found.culprit
         if culprit is None:
