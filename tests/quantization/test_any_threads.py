@@ -39,6 +39,24 @@ def write_wide(folder):
     save_samples(folder / "train.npz", samples)
 
 
+#: What a library of matrix products sums otherwise on two threads than on one.
+PRODUCTS = """
+import hashlib
+import numpy as np
+from neurodeploy.quantization.exact_products import gram, product
+rng = np.random.default_rng(0)
+a, b = rng.normal(size=(512, 784)), rng.normal(size=(784, 128))
+c, d = rng.normal(size=(1000, 3072)), rng.normal(size=(3072, 300))
+found = (product(a, b), product(c, d), gram(a), gram(d))
+print(*(hashlib.sha256(np.ascontiguousarray(x)).hexdigest() for x in found))
+"""
+
+
+def environment(threads):
+    counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {**os.environ, **dict.fromkeys(counts, str(threads))}
+
+
 def hash_with(folder, threads, *options):
     """Return the content hash that another process writes with so many threads."""
     command = [
@@ -47,10 +65,8 @@ def hash_with(folder, threads, *options):
         "--scale", "search", "--rounding", "adaptive", "--bias", "corrected", "--json",
         "--threads", str(threads), *options,
     ]  # fmt: skip
-    counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(counts, str(threads))}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        command, cwd=folder, env=environment(threads), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["content_hash"]
@@ -62,3 +78,15 @@ def test_one_thread_and_two_write_the_same_network(tmp_path):
     tune = ("--fine-tune", "float", "--fine-tune-epochs", "2", "--fine-tune-penalty", "0.1")
     found = {n: hash_with(tmp_path, n, *tune, "--threshold", "balanced") for n in (1, 2)}
     assert found[1] == found[2]
+
+
+@pytest.mark.slow
+def test_large_products_are_the_same_to_the_last_bit():
+    one, two = (
+        subprocess.run(
+            [sys.executable, "-c", PRODUCTS], env=environment(n), capture_output=True, check=True
+        ).stdout
+        for n in (1, 2)
+    )
+    assert one == two
+    assert len(one.split()) == 4
