@@ -66,8 +66,9 @@ def waits(p: FixedPopulation) -> bool:
 def lif_step(p: FixedPopulation, u, v, a, threshold=None):
     """Return u, v before reset, spikes, and where u left 24 bits and v was clipped."""
     shifted = a << 6
-    inner = decay(u, 4095 - p.decay_u.astype(np.int64)) + wrap32(shifted)
-    wrapped = (wrap32(shifted) != shifted) | (inner > 2**23) | (inner <= -(2**23))
+    arrived = wrap32(shifted)
+    inner = decay(u, 4095 - p.decay_u.astype(np.int64)) + arrived
+    wrapped = (arrived != shifted) | (inner > 2**23) | (inner <= -(2**23))
     u = wrap24(wrap32(inner))
     full = wrap32(decay(v, 4096 - p.decay_v.astype(np.int64)) + u + bias_shifted(p))
     v_pre = np.clip(full, -V_HIGH, V_HIGH)
@@ -182,8 +183,9 @@ def _add_parts(shape, parts):
     """Add the parts one after another in 32 bits; return the sum and where any of it left them."""
     a, left = np.zeros(shape, np.int64), np.zeros(shape, bool)
     for part, part_left in parts:
-        left |= part_left | (wrap32(a + part) != a + part)
-        a = wrap32(a + part)
+        total = a + part
+        a = wrap32(total)
+        left |= part_left | (a != total)
     return a, left
 
 

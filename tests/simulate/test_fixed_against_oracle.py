@@ -26,8 +26,8 @@ from neurodeploy.simulate import run_fixed
 
 QUANTITIES = ("spikes", "u", "v", "v_pre")
 ORACLES = {"aligned": run_aligned, "lava": run_hardware}
-#: Networks of each pair of a neuron and a synapse: 13 * 24 = 312 in the fast part.
-FAST, SLOW = 13, 60
+#: Networks of each pair of a neuron and a synapse: 9 * 24 = 216 in the fast part.
+FAST, SLOW = 9, 60
 
 
 def assert_equal(net, codes, timing, steps=None, threads=1):
@@ -114,10 +114,10 @@ def compare_networks(neuron, count, samples, first_seed):
 
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_networks_of_every_kind_agree_in_every_value(neuron):
-    # Over the eight neurons: 312 networks, 10^6 values, 1000 wraps, 1000 clamps at the very least.
+    # Over the eight neurons: 216 networks, 10^6 values, 1000 wraps, 1000 clamps at the very least.
     seen = compare_networks(neuron, FAST, samples=2, first_seed=0)
     assert seen.networks == 3 * FAST
-    assert seen.values >= 300_000
+    assert seen.values >= 200_000
     assert min(seen.events["wraps"], seen.events["clamps"]) >= 1000
     for synapse in SYNAPSES:
         assert seen.pairs[neuron, synapse] >= 5
