@@ -61,7 +61,7 @@ def count_activity(net: AnyNetwork, traces: Traces, codes: NDArray[Any] | None =
             codes = net.encoder.decode(codes)
     synapses = {s.name: _synapse(s, net, traces, codes, steps) for s in net.synapses}
     exact = count_active_updates(net, traces, codes, rows)
-    layers = []
+    layers: list[LayerActivity] = []
     for population in net.populations:
         incoming = tuple(synapses[s.name] for s in net.synapses_into(population.name))
         updates = Count.exactly(np.full(samples, population.size * hardware_steps))

@@ -213,7 +213,11 @@ def _gated(
         f"gain in {len(planes.gated)} bit planes: {sum(added)} gates, a clock of {planes.steps} "
         "neurons; one hardware step more, and a rounding for each plane"
     )
-    numbers = {"planes": len(planes.gated), "gates": sum(added), "clock": planes.steps}
+    numbers: dict[str, float] = {
+        "planes": len(planes.gated),
+        "gates": sum(added),
+        "clock": planes.steps,
+    }
     if found is not None:
         text += f"; {found.share:.2%} of spikes agree with the real gain on the calibration samples"
         numbers |= {"agreement": found.share}
