@@ -289,7 +289,8 @@ def _shifted(s: FixedSynapse, coarser: int, limits: RegisterLimits) -> FixedSyna
     found = s.connections()
     order = np.argsort(found.target, kind="stable")
     starts = np.searchsorted(found.target[order], np.arange(s.size_out + 1))
-    layout = SparseLayout(starts, found.source[order], s.size_in)
+    rows, columns = starts.astype(np.int32), found.source[order].astype(np.int32)
+    layout = SparseLayout(rows, columns, s.size_in)
     return dataclasses.replace(
         s, weight=found.weight[order].astype(np.int32), weight_exp=exponent, layout=layout
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neurodeploy.errors import ContractError
 from neurodeploy.findings import Finding
 from neurodeploy.graph import Graph
-from neurodeploy.network import Encoder, EventStimuli, FixedPointNetwork, Network, Samples, Stimuli
+from neurodeploy.network import EventStimuli, FixedPointNetwork, Network, Samples, Stimuli
 
 
 def as_stimuli(data: Samples | Stimuli | EventStimuli) -> Stimuli | EventStimuli:
@@ -103,8 +103,7 @@ def stimulus_for(
     if given.held:
         length = network.steps if steps is None else steps
         codes = encoder.messages(encoder.levels.encode(given.values), length)
-        form = _form(encoder, backend)
-        return codes, (*form, *given.changed_by(encoder))
+        return codes, (*_form(network), *given.changed_by(encoder))
     if encoder.levels.form == "bias":
         raise ContractError(
             "encoder form bias: a bias is held for a whole sample, and this input changes from "
@@ -117,12 +116,12 @@ def stimulus_for(
     return codes, (*late, *given.changed_by(encoder))
 
 
-def _form(encoder: Encoder, backend: str) -> tuple[Finding, ...]:
-    """Say of images as biases what a run of graded messages shows."""
-    if encoder.levels.form == "graded" or backend == "float":
+def _form(network: Network | FixedPointNetwork) -> tuple[Finding, ...]:
+    """Say of images as biases what a run of graded messages shows, and what not."""
+    if network.encoder.levels.form == "graded" or isinstance(network, Network):
         return ()
     text = (
         "images are biases of the first layer: spikes and membranes are those of graded messages, "
         "which run here; counts and cost of input messages are not the chip's, which has none"
     )
-    return (Finding("info", "encoder", text),)
+    return (Finding("warning", "encoder", text),)
