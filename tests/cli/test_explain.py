@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from small_models import write_data, write_model
 
+import neurodeploy as nd
 from neurodeploy.cli import main
+from neurodeploy.network import decide, load_samples
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +30,18 @@ def document(capsys, *arguments):
 
 def test_every_decision_that_turns_is_explained(files, capsys):
     folder, net, data = files
+    images = load_samples(data).images
+    decided = [decide(nd.run(source, images=images).scores())
+               for source in (nd.read(folder / "m.nir"), nd.load(net))]  # fmt: skip
+    differ = decided[0] != decided[1]
+    assert not differ.all()
     capsys.readouterr()
     turned = 0
-    for sample in range(60):
+    for sample in (*np.flatnonzero(differ).tolist(), int(differ.argmin())):
         found = document(capsys, "explain", net, "--input", data, "--sample", sample)
         assert found["sample"] == sample
-        assert found["flipped"] == (found["decision_float"] != found["decision_fixed"])
+        assert [found["decision_float"], found["decision_fixed"]] == [d[sample] for d in decided]
+        assert found["flipped"] == differ[sample]
         if not found["flipped"]:
             continue
         turned += 1
@@ -49,7 +57,7 @@ def test_every_decision_that_turns_is_explained(files, capsys):
         assert re.search(rf"{culprit['population']}, neuron {culprit['neuron']}", html)
         assert "<svg" in html
         assert "http" not in html.replace("http-equiv", "")
-    assert turned > 0
+    assert turned == differ.sum() > 0
 
 
 def test_an_attacked_sample_is_explained_at_the_attacks_point(files, capsys):

@@ -42,6 +42,12 @@ radii_codes = [4, 7.5, 24]
 samples = 30
 """
 
+#: The same with little of what takes time, for tests about other parts of it.
+SMALL = (
+    SWEEP.replace('"gaussian", ', "").replace("[9, 20.0]", "[9]").replace("[1, 3]", "[1]")
+    .replace("fault_seeds = 2", "fault_seeds = 1").replace(', "stuck at 1"', "")
+)  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
@@ -125,13 +131,22 @@ def test_proofs_are_those_of_the_library(files):
     ]
 
 
-def test_proofs_are_printed_under_their_own_names(files, capsys):
-    folder, net, data, sweep = files
+@pytest.fixture
+def small(files, tmp_path):
+    """Return the network, the data, and a sweep file with little in it."""
+    _, net, data, _ = files
+    sweep = tmp_path / "small.toml"
+    sweep.write_text(SMALL)
+    return net, data, sweep
+
+
+def test_proofs_are_printed_under_their_own_names(small, tmp_path, capsys):
+    net, data, sweep = small
     capsys.readouterr()
     main(["robustness", str(net), "--data", str(data), "--config", str(sweep),
-          "--out", str(folder / "printed")])  # fmt: skip
+          "--out", str(tmp_path / "printed")])  # fmt: skip
     streams = capsys.readouterr()
-    curves = json.loads((folder / "printed" / "curves.json").read_text())
+    curves = json.loads((tmp_path / "printed" / "curves.json").read_text())
     said, found = streams.out, curves["deviation"]
     assert f"Of 50 decisions of the deployed integers, {found['equal']} are proven equal" in said
     assert curves["stability"]["warning"] in said
@@ -146,7 +161,7 @@ def test_proofs_are_printed_under_their_own_names(files, capsys):
 def test_proofs_can_be_left_out_and_smoothing_is_only_made_when_asked(files, tmp_path, capsys):
     _, net, data, _ = files
     sweep = tmp_path / "s.toml"
-    plain = SWEEP[: SWEEP.index("[smoothing]")]
+    plain = SMALL[: SMALL.index("[smoothing]")]
     sweep.write_text(plain + "[certificates]\ndeviation = false\nstability = false\n")
     capsys.readouterr()
     main(["robustness", str(net), "--data", str(data), "--config", str(sweep),
@@ -159,17 +174,15 @@ def test_proofs_can_be_left_out_and_smoothing_is_only_made_when_asked(files, tmp
     assert "smoothed" not in capsys.readouterr().out
 
 
-def test_smoothing_that_is_left_out_is_told(files, capsys, tmp_path):
-    _, net, data, sweep = files
+def test_smoothing_that_is_left_out_is_told(small, capsys, tmp_path):
+    net, data, sweep = small
     main(["robustness", str(net), "--data", str(data), "--config", str(sweep), "--no-curves",
           "--out", str(tmp_path / "out")])  # fmt: skip
     assert "smoothing: left out" in capsys.readouterr().err
 
 
-def test_an_interrupt_while_smoothing_exits_130_and_leaves_no_page(
-    files, capsys, tmp_path, monkeypatch
-):
-    _, net, data, sweep = files
+def test_an_interrupt_while_smoothing_exits_130_and_leaves_no_page(small, tmp_path, monkeypatch):
+    net, data, sweep = small
 
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
