@@ -280,8 +280,8 @@ def _shifted(s: FixedSynapse, coarser: int, limits: RegisterLimits) -> FixedSyna
     if exponent < limits.weight_exp_min:
         raise RangeError(
             f"synapse {s.name}: its sums would need weight exponent {exponent} to fit into biases, "
-            f"{limits.target} has {limits.weight_exp_min} at least; use fewer encoder bits or "
-            f"weight bits, or {_REMEDY}"
+            f"{limits.target} has {limits.weight_exp_min} at least; use fewer encoder bits, or "
+            f"{_REMEDY}"
         )
     if s.kind != "conv":
         return dataclasses.replace(s, weight_exp=exponent)
