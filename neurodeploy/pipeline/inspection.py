@@ -216,7 +216,7 @@ def _inspect_network(path: Path, lava_quirks: bool) -> Inspection:
                     p["latency"],
                     scale_text(p),
                     p["v_threshold"][0],
-                    p["gain"] or "-",
+                    f"{p['gain']} {p['gain_form']}" if p["gain"] else "-",
                 )
                 for p in populations
             ],

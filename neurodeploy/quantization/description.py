@@ -75,6 +75,7 @@ def describe_populations(net: FixedPointNetwork) -> list[dict[str, Any]]:
             "reset": p.reset,
             "gain": None if p.gain is None else [int(m) for m in p.gain],
             "gain_shift": p.gain_shift,
+            "gain_form": None if p.gain is None else p.gain_form,
         }
         for p in net.populations
     ]

@@ -76,7 +76,9 @@ class LatentIntegers:
         self._net, self._count = net, 0
         self._weights: dict[str, _Learner] = {}
         for s in net.synapses:
-            if s.name in wanted and s.source != ALWAYS_ON:
+            # What stands for no NIR node, as the gates of a gain, says when and not how much.
+            learns = s.source != ALWAYS_ON and net.population(s.target).nir_nodes
+            if s.name in wanted and learns:
                 step = weight_step(s.sign_mode, s.weight_bits)
                 mantissa = s.weight.astype(np.float64)
                 near = np.clip(wanted[s.name] - mantissa, -0.49 * step, 0.49 * step)

@@ -16,6 +16,9 @@ from neurodeploy.quantization.bit_planes import bit_planes, obstacle, with_bit_p
 from neurodeploy.quantization.gain_remapping import as_mapped
 from neurodeploy.quantization.incoming import SIGNS
 from neurodeploy.simulate import run_fixed, run_float
+from neurodeploy.simulate.weight_gradient import ParameterGradients
+from neurodeploy.training.latent_integers import LatentIntegers
+from neurodeploy.training.repair import _wanted
 
 LOIHI1 = hardware_profiles.load("loihi1")
 QUANTITIES = ("spikes", "u", "v", "v_pre")
@@ -170,3 +173,21 @@ def test_they_go_with_the_other_choices_of_the_quantiser(choice):
     assert len(describe_synapses(network, net)) == len(net.synapses)
     split = [name for name in own if ".bit" in name and name.endswith(SIGNS)]
     assert bool(split) == ("sign_split" in choice)
+
+
+def test_repair_leaves_gates_and_clock_alone():
+    """They say when something enters, and a weight that learned would say something else."""
+    network = gained_network(1, code_bits=1)
+    net, _ = quantize(network, LOIHI1, QuantizeConfig(4, remap="bitplane", gain_bits=4))
+    latent = LatentIntegers(net, _wanted(as_mapped(network, net), net))
+    # Toward zero, so that no sum grows beyond what was proven.
+    down = {s.name: np.sign(s.weight).astype(np.float64) for s in net.synapses}
+    biases = {p.name: np.zeros(p.size) for p in net.populations}
+    for _ in range(3):
+        latent.step(ParameterGradients(np.zeros((1, net.n_input)), down, biases), 2.0)
+    learned = latent.network()
+    kept = {"gain_clock", "a.gain4", "b.gain4"}
+    kept |= {p.name for p in net.populations if ".bit" in p.name}
+    for before, after in zip(net.synapses, learned.synapses, strict=True):
+        same = bool((before.weight == after.weight).all())
+        assert same == (before.target in kept), before.name
