@@ -184,7 +184,7 @@ def test_repair_leaves_gates_and_clock_alone():
     down = {s.name: np.sign(s.weight).astype(np.float64) for s in net.synapses}
     biases = {p.name: np.zeros(p.size) for p in net.populations}
     for _ in range(3):
-        latent.step(ParameterGradients(np.zeros((1, net.n_input)), down, biases), 2.0)
+        latent.step(ParameterGradients(np.zeros((1, net.n_input)), down, biases), 0.34)
     learned = latent.network()
     kept = {"gain_clock", "a.gain4", "b.gain4"}
     kept |= {p.name for p in net.populations if ".bit" in p.name}
