@@ -165,7 +165,7 @@ class FixedPointNetwork:
                 f"{origin.max():.4g} are {counted.min():.4g}..{counted.max():.4g} units of v, which "
                 "do not fit a score; give its neurons one v_reset, or read spikes (--readout count)"
             )
-        return np.rint(counted).astype(np.int64)
+        return np.asarray(np.rint(counted), np.int64)
 
     @property
     def max_latency(self) -> int:
