@@ -80,8 +80,9 @@ def stimulus_for(
     """Return what simulators take, and what that changes.
 
     Held images become what the encoder makes of them on every backend, so that all see the same.
-    Events and sequences are used as they are in float (as codes where they lie on the grid, which
-    is the same and is then seen to be), and rounded to codes for integers.
+    Events and sequences are rounded to codes. Under the encoder ``constant``, where a sequence may
+    hold currents of its own, the float network takes them as they are (as codes where they lie on
+    the grid, which is the same and is then seen to be).
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def stimulus_for(
             "step to step; give images [B, ...], or quantise with --encoder-form graded"
         )
     codes = encoder.encode(given.values)
-    if backend == "float":
+    if backend == "float" and encoder.kind == "constant":
         on_grid = np.array_equal(encoder.decode(codes), given.values)
         return (codes if on_grid else given.values), late
     return codes, (*late, *given.changed_by(encoder))
