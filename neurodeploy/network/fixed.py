@@ -162,8 +162,9 @@ class FixedPointNetwork:
         if not (np.abs(counted) <= _LARGEST_OFFSET).all():
             raise RangeError(
                 f"population {home.name}: is read by its membrane, and origins {origin.min():.4g}.."
-                f"{origin.max():.4g} are {counted.min():.4g}..{counted.max():.4g} units of v, which "
-                "do not fit a score; give its neurons one v_reset, or read spikes (--readout count)"
+                f"{origin.max():.4g} are {counted.min():.4g}..{counted.max():.4g} units of v, "
+                "which do not fit a score; give its neurons one v_reset, or read spikes "
+                "(--readout count)"
             )
         return np.asarray(np.rint(counted), np.int64)
 
