@@ -88,6 +88,10 @@ def quantize_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration", help="data (.npz, .h5: images or x) for ranges; never the test data"
     )
+    parser.add_argument(
+        "--nir", metavar="OUT.nir",
+        help="also write what the integers stand for, as a float model in a NIR file",
+    )  # fmt: skip
     add_fine_tune_arguments(parser)
     add_width_arguments(parser)
 
@@ -171,7 +175,9 @@ def quantize(arguments: argparse.Namespace) -> int:
     console = Console(arguments.json)
     if Path(arguments.out).suffix not in (".h5", ".hdf5"):
         raise InputError(f"--out {arguments.out}: a network file ends in .h5")
-    check_output(arguments.out, arguments.model, arguments.calibration)
+    check_output(arguments.out, arguments.model, arguments.calibration, arguments.nir)
+    if arguments.nir is not None:
+        check_output(arguments.nir, arguments.model, arguments.calibration, option="--nir")
     model = load_model(
         arguments.model,
         contract_options(arguments),
@@ -185,6 +191,12 @@ def quantize(arguments: argparse.Namespace) -> int:
     worst = worst_findings(layers)
     findings = (*model.findings, *worst)
     net = model.require_fixed()
+    if arguments.nir is not None:
+        from neurodeploy.pipeline.repaired_file import write_repaired
+
+        findings += write_repaired(
+            arguments.nir, model, arguments.profile, widths(arguments), calibration
+        )
     digest = net.save(arguments.out)
     synapses, populations = (
         describe_synapses(model.require_network(), net),
@@ -193,6 +205,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     console.document(
         {
             "out": arguments.out,
+            "nir": arguments.nir,
             "content_hash": digest,
             "quantize": widths(arguments).as_dict(),
             "synapses": synapses,

@@ -156,11 +156,11 @@ def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"convention": arguments.convention, "repair": arguments.repair}
 
 
-def check_output(out: str, *inputs: str | None) -> None:
+def check_output(out: str, *inputs: str | None, option: str = "--out") -> None:
     """Raise InputError if the file to write is one of the files to read."""
     for path in inputs:
         if path is not None and Path(out).resolve() == Path(path).resolve():
-            raise InputError(f"--out {out}: would replace an input; give another name")
+            raise InputError(f"{option} {out}: would replace an input; give another name")
 
 
 def load_calibration(path: str | None) -> Stimuli | EventStimuli | None:

@@ -38,6 +38,7 @@ from neurodeploy.pipeline.backends import (
 from neurodeploy.pipeline.deploy import Outcome
 from neurodeploy.pipeline.deploy import deploy as deploy_files
 from neurodeploy.pipeline.model import Model, model_from_graph, quantized
+from neurodeploy.pipeline.repaired_file import write_repaired
 from neurodeploy.pipeline.settings import LAVA_SAMPLES, DeploySettings, FineTuning
 from neurodeploy.pipeline.stimulus import stimulus_for, widened
 from neurodeploy.pipeline.sweep_file import read_sweep
@@ -111,6 +112,7 @@ def quantize(
     fine_tune_radius: int | None = None,
     fine_tune_noise: str = "adversarial",
     fine_tune_penalty: float = 0.0,
+    nir: str | Path | None = None,
     seed: int = 0,
     lava_quirks: bool = False,
 ) -> Result[FixedPointNetwork]:
@@ -137,6 +139,8 @@ def quantize(
         Who teaches the integers; None: nobody.
     fine_tune_epochs, fine_tune_radius, fine_tune_noise, fine_tune_penalty
         As in ``neurodeploy.pipeline.settings.FineTuning``.
+    nir : path or None
+        NIR file to write: a float model of what the integers stand for.
     seed : int
         Of the fine-tuning.
     """
@@ -157,7 +161,10 @@ def quantize(
         from neurodeploy.pipeline.fine_tuning import fine_tuned
 
         model = fine_tuned(model, samples, tuning)
-    return Result(model.require_fixed(), model.findings)
+    findings = model.findings
+    if nir is not None:
+        findings += write_repaired(nir, model, profile, config, samples)
+    return Result(model.require_fixed(), findings)
 
 
 def _fine_tuning(
