@@ -40,18 +40,20 @@ NETWORKS = (
     "lif-at-s0-f0", "lif-at-s0-f1", "dlif-at-s0-f0", "dlif-at-penalty-s0-f0", "lif-gauss-s0-f0",
     "dlif-gauss-penalty-s0-f1", "lif-plain-s0-f0",
 )  # fmt: skip
-#: Name, scale, rounding, bias, whether moments have their ridge, and who teaches the repair.
+#: Name, scale, rounding, bias, whether moments have their ridge, who teaches the repair, threshold.
 WAYS = (
-    ("nearest", "power_of_two", "nearest", "own", True, None),
-    ("nearest, searched scale", "search", "nearest", "own", True, None),
-    ("nearest, corrected bias", "power_of_two", "nearest", "corrected", True, None),
-    ("adaptive, clean moments alone", "search", "adaptive", "own", False, None),
-    ("adaptive", "search", "adaptive", "own", True, None),
-    ("adaptive, corrected bias", "search", "adaptive", "corrected", True, None),
-    ("nearest, repaired by float", "power_of_two", "nearest", "own", True, "float"),
-    ("nearest, repaired by labels", "power_of_two", "nearest", "own", True, "labels"),
-    ("adaptive, bias, by float", "search", "adaptive", "corrected", True, "float"),
-    ("adaptive, bias, by labels", "search", "adaptive", "corrected", True, "labels"),
+    ("nearest", "power_of_two", "nearest", "own", True, None, "own"),
+    ("nearest, searched scale", "search", "nearest", "own", True, None, "own"),
+    ("nearest, corrected bias", "power_of_two", "nearest", "corrected", True, None, "own"),
+    ("adaptive, clean moments alone", "search", "adaptive", "own", False, None, "own"),
+    ("adaptive", "search", "adaptive", "own", True, None, "own"),
+    ("adaptive, corrected bias", "search", "adaptive", "corrected", True, None, "own"),
+    ("nearest, repaired by float", "power_of_two", "nearest", "own", True, "float", "own"),
+    ("nearest, repaired by labels", "power_of_two", "nearest", "own", True, "labels", "own"),
+    ("adaptive, bias, by float", "search", "adaptive", "corrected", True, "float", "own"),
+    ("adaptive, bias, by labels", "search", "adaptive", "corrected", True, "labels", "own"),
+    ("nearest, balanced thresholds", "power_of_two", "nearest", "own", True, None, "balanced"),
+    ("adaptive, balanced thresholds", "search", "adaptive", "own", True, None, "balanced"),
 )
 _SUITE = Suite(
     "short",
@@ -75,8 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{len(loaded)} networks, l-infinity {RADIUS} codes")
     print(f"{'bits':>4} {'way':30} {'lost':>6} {'gained':>6} {'drop':>6}  spikes agree")
     for bits in given.bits:
-        for name, scale, rounding, bias, ridge, teacher in WAYS:
-            config = QuantizeConfig(weight_bits=bits, scale=scale, rounding=rounding, bias=bias)
+        for name, scale, rounding, bias, ridge, teacher, threshold in WAYS:
+            config = QuantizeConfig(
+                bits, scale=scale, rounding=rounding, bias=bias, threshold=threshold
+            )
             with _ridge(ridge):
                 rows = [_judged(*parts, config, teacher) for parts in loaded]
             lost, gained, *agreement = 100 * np.mean(rows, axis=0)
