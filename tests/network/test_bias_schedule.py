@@ -125,7 +125,7 @@ def test_sums_beyond_biases_make_units_coarser_by_no_more_than_needed(seed):
 
 def test_random_networks_hold_images_as_biases():
     tried = 0
-    for seed in range(14):
+    for seed in range(8):
         net = random_fixed_network(np.random.default_rng(seed), steps=5)
         fed = {s.target for s in net.synapses if s.source == INPUT}
         populations = tuple(
@@ -139,7 +139,7 @@ def test_random_networks_hold_images_as_biases():
             continue
         check(fitted, codes_of(net, seed, n=3))
         tried += 1
-    assert tried > 6
+    assert tried > 4
 
 
 def test_convolutions_keep_their_sums():
