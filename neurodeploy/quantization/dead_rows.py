@@ -29,9 +29,9 @@ def revived(
         The measure; where it knows inputs by themselves alone, nothing ever helps.
     """
     count = len(moments.groups)
-    mantissa = grouped(rounded.mantissa, count)
+    mantissa = grouped(rounded.mantissa.astype(np.float64), count)
     wanted = grouped(values, count)
-    dead = ~mantissa.any(axis=2) & wanted.any(axis=2)
+    dead = np.logical_not((mantissa != 0).any(axis=2)) & (wanted != 0).any(axis=2)
     if not dead.any() or any(m.ndim == 1 for m in moments.groups):
         return rounded
     changed = mantissa.copy()
@@ -46,6 +46,7 @@ def revived(
         change = size * (2 * product(error, known)[at] + size * known[largest, largest])
         better = change < 0
         changed[group, rows[better], largest[better]] = sign[better] * step
-    found = changed.reshape(rounded.mantissa.shape)
-    left = np.ldexp(found.astype(np.float64), -rounded.exponent) - values
-    return replace(rounded, mantissa=found, rms_error=float(np.sqrt(np.mean(left**2))))
+    found = changed.reshape(values.shape)
+    left = np.ldexp(found, -rounded.exponent) - values
+    error_rms = float(np.sqrt(np.mean(left**2)))
+    return replace(rounded, mantissa=found.astype(np.int64), rms_error=error_rms)

@@ -119,9 +119,9 @@ def _half(operator: object, weight: NDArray[np.float64]) -> Dense | Sparse | Con
 
 
 def _told(synapse: Synapse, share: float) -> Finding:
-    size = int(np.size(synapse.operators[0].weight))
-    kept = share >= _WORTH
-    sparse = isinstance(synapse.operators[0], Sparse)
+    operator, kept = synapse.operators[0], share >= _WORTH
+    sparse = isinstance(operator, Sparse)
+    size = operator.weight.size if isinstance(operator, (Dense, Sparse, Convolution)) else 0
     text = (
         f"{size} weights of both signs {'stay one matrix' if kept else 'became two of one sign'}: "
         f"a bit more each {'would leave' if kept else 'leaves'} {share:.0%} of the squared "
