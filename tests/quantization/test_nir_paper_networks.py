@@ -107,7 +107,8 @@ def test_both_networks_quantise_at_each_width_with_findings(bits, searched):
     if bits == 8:
         spikes = run_fixed(net, codes, record=("spikes",)).records["lif2/spikes"]
         assert spikes.sum(axis=(0, 1)).argmax() == 1
-    layers = diagnose(network, net, codes)
+    layers = diagnose(network, net, codes[:32])  # the time of all 256 steps shows no more
+    assert layers
     assert all(0 <= layer.turned <= 1 for layer in layers)
     rng = np.random.default_rng(0)
     network = deployable("02_cnn/cnn_sinabs.nir", dt=1.0, steps=10, encoder_bits=1)
