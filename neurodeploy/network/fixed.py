@@ -83,6 +83,12 @@ class FixedPointNetwork:
         )
         for synapse in self.synapses:
             self._check_time(synapse)
+        home = self.population(self.readout.population)
+        if self.readout.kind != "count" and not isinstance(home.scale, float):
+            raise InputError(
+                f"population {home.name}: is read by its membrane, whose values are compared with "
+                f"each other, and has {np.unique(home.scale).size} scales; give it one"
+            )
         if not self.input_shape:
             object.__setattr__(self, "input_shape", (self.n_input,))
 

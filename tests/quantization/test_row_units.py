@@ -8,7 +8,7 @@ from oracles.literal_fixed import run_aligned
 from quantization.deployable import random_deployable
 
 from neurodeploy import hardware_profiles
-from neurodeploy.errors import RangeError
+from neurodeploy.errors import InputError, RangeError
 from neurodeploy.network import (
     ConstantEncoder,
     FixedPopulation,
@@ -167,5 +167,7 @@ def test_scales_that_are_none():
     moved: FixedPopulation = dataclasses.replace(p, scale=[1.0, 2.0, 3.0])
     other = dataclasses.replace(base, populations=(moved,))
     assert network_hash(other) != network_hash(base)
+    with pytest.raises(InputError, match="3 scales"):
+        dataclasses.replace(other, readout=Readout("a", "max_v"))
     # Integers stay what they are, whatever they stand for.
     assert integers_hash(other) == integers_hash(base)
