@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from code_hash import code_hash
@@ -54,7 +54,16 @@ WAYS = (
     ("adaptive, bias, by labels", "search", "adaptive", "corrected", True, "labels", "own"),
     ("nearest, balanced thresholds", "power_of_two", "nearest", "own", True, None, "balanced"),
     ("adaptive, balanced thresholds", "search", "adaptive", "own", True, None, "balanced"),
+    ("adaptive, unit per neuron", "search", "adaptive", "own", True, None, "own"),
+    ("adaptive, split signs", "search", "adaptive", "own", True, None, "own"),
+    ("adaptive, units, split signs", "search", "adaptive", "own", True, None, "own"),
 )
+#: What some of them choose beside that.
+FINER: dict[str, dict[str, Any]] = {
+    "adaptive, unit per neuron": {"granularity": "neuron"},
+    "adaptive, split signs": {"sign_split": "auto"},
+    "adaptive, units, split signs": {"granularity": "neuron", "sign_split": "auto"},
+}
 _SUITE = Suite(
     "short",
     (
@@ -79,8 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
     for bits in given.bits:
         for name, scale, rounding, bias, ridge, teacher, threshold in WAYS:
             config = QuantizeConfig(
-                bits, scale=scale, rounding=rounding, bias=bias, threshold=threshold
-            )
+                bits, scale=scale, rounding=rounding, bias=bias, threshold=threshold,
+                **FINER.get(name, {}),
+            )  # fmt: skip
             with _ridge(ridge):
                 rows = [_judged(*parts, config, teacher) for parts in loaded]
             lost, gained, *agreement = 100 * np.mean(rows, axis=0)
