@@ -25,7 +25,6 @@ def explain(arguments: argparse.Namespace) -> int:
     from neurodeploy.network import load_stimuli
     from neurodeploy.pipeline.explaining import attacked, sample_codes
     from neurodeploy.pipeline.model import load_model
-    from neurodeploy.quantization.bit_planes import with_bit_planes_of
     from neurodeploy.report.explanation_page import ROUNDINGS, sentence, write_explanation
     from neurodeploy.robustness.explanation import explain as explain_sample
 
@@ -41,7 +40,7 @@ def explain(arguments: argparse.Namespace) -> int:
     if arguments.attack:
         codes = attacked(model, codes, label, arguments.attack, arguments.radius, arguments.seed)
     net = model.require_fixed()
-    found = explain_sample(with_bit_planes_of(model.require_network(), net), net, codes, label)
+    found = explain_sample(model.require_network(), net, codes, label)
     document = {
         "schema": 1,
         "model": model.name,

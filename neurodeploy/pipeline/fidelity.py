@@ -38,7 +38,10 @@ class Fidelity:
     index: NDArray[np.int64]
 
     def layers(self) -> list[dict[str, Any]]:
-        """Return one row per population: agreement, first difference, rates, membrane error."""
+        """Return one row per population that both have: agreement, rates, membrane error.
+
+        Gates and the clock of a gain in bit planes stand for nothing in the float network.
+        """
         spikes = {r.population: r for r in self.comparison.records if r.quantity == "spikes"}
         return [
             {
@@ -52,6 +55,7 @@ class Fidelity:
                 "v_error": self._membrane_error(name),
             }
             for name in self.fixed_traces.populations
+            if name in self.float_traces.populations
         ]
 
     def _membrane_error(self, population: str) -> float:

@@ -34,7 +34,8 @@ def figure_arrays(
         f"{name}/float_decision": decide(before.scores())[chosen],
         f"{name}/fixed_decision": decide(after.scores())[chosen],
     }
-    for population in net.populations:
+    drawn = {p.name for p in network.populations}
+    for population in (p for p in net.populations if p.name in drawn):
         key, stem = population.name, f"{name}/{population.name}"
         v_float = before.records[f"{key}/v"][:, chosen]
         v_fixed = after.records[f"{key}/v"][:, chosen] / population.scale + population.origin

@@ -72,9 +72,16 @@ def fold(network: Network, names: Iterable[str]) -> Network:
 def as_mapped(network: Network, net: FixedPointNetwork) -> Network:
     """Return ``network`` as ``net`` means it: gains folded and in bit planes, signs split."""
     names = folded_gains(network, net)
-    mapped = fold(network, names) if names else network
+    return as_built(fold(network, names) if names else network, net)
+
+
+def as_built(network: Network, net: FixedPointNetwork) -> Network:
+    """Return ``network`` with the populations and synapses of ``net``: bit planes, split signs.
+
+    Gains that ``net`` folds are left as they are; it alone has always-on lines.
+    """
     # The matrices of gates are split as any other.
-    return as_split(with_bit_planes_of(mapped, net), net)
+    return as_split(with_bit_planes_of(network, net), net)
 
 
 def folded_gains(network: Network, net: FixedPointNetwork) -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import ShapeError
 from neurodeploy.network import FixedPointNetwork, Network, Readout, Traces, decide
-from neurodeploy.quantization.sign_split import as_split
+from neurodeploy.quantization.gain_remapping import as_built
 from neurodeploy.robustness.explanation.culprit import Culprit, spike_culprit
 from neurodeploy.robustness.explanation.hybrid_runs import HybridRuns, Trains, require_pair
 from neurodeploy.robustness.explanation.readout_search import in_float_units, readout_culprit
@@ -116,8 +116,8 @@ def explain(
             f"explain: codes have shape {codes.shape}; one sample is [{net.n_input}] or "
             f"[T, {net.n_input}]"
         )
+    network = as_built(network, net)
     require_pair(network, net)
-    network = as_split(network, net)
     runs = HybridRuns(network, net, codes)
     scores_float, scores_fixed = runs.float_run.scores()[0], runs.fixed_run.scores()[0]
     wanted, found = int(decide(scores_float[None])[0]), int(decide(scores_fixed[None])[0])
