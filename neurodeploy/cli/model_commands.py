@@ -168,6 +168,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     """Write NET.h5 and show the choices."""
     from neurodeploy.pipeline.diagnosing import diagnosis
     from neurodeploy.pipeline.model import load_model, quantized
+    from neurodeploy.pipeline.repaired_file import require_writable, write_repaired
     from neurodeploy.quantization import describe_populations, describe_synapses
     from neurodeploy.quantization.description import scale_text
     from neurodeploy.quantization.diagnosis import worst_findings
@@ -185,19 +186,19 @@ def quantize(arguments: argparse.Namespace) -> int:
         **reading_options(arguments),
     )
     calibration = load_calibration(arguments.calibration)
+    require_writable(arguments.nir, widths(arguments))
     model = quantized(model, arguments.profile, widths(arguments), calibration)
     model = _repaired(model, calibration, fine_tuning(arguments), console)
     layers = () if calibration is None else diagnosis(model, calibration)
     worst = worst_findings(layers)
     findings = (*model.findings, *worst)
     net = model.require_fixed()
+    # First: what was tuned for minutes is there even if it has no NIR file.
+    digest = net.save(arguments.out)
     if arguments.nir is not None:
-        from neurodeploy.pipeline.repaired_file import write_repaired
-
         findings += write_repaired(
             arguments.nir, model, arguments.profile, widths(arguments), calibration
         )
-    digest = net.save(arguments.out)
     synapses, populations = (
         describe_synapses(model.require_network(), net),
         describe_populations(net),

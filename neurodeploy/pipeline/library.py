@@ -38,7 +38,7 @@ from neurodeploy.pipeline.backends import (
 from neurodeploy.pipeline.deploy import Outcome
 from neurodeploy.pipeline.deploy import deploy as deploy_files
 from neurodeploy.pipeline.model import Model, model_from_graph, quantized
-from neurodeploy.pipeline.repaired_file import write_repaired
+from neurodeploy.pipeline.repaired_file import require_writable, write_repaired
 from neurodeploy.pipeline.settings import LAVA_SAMPLES, DeploySettings, FineTuning
 from neurodeploy.pipeline.stimulus import stimulus_for, widened
 from neurodeploy.pipeline.sweep_file import read_sweep
@@ -153,6 +153,7 @@ def quantize(
         granularity=granularity, sign_split=sign_split, memory_bytes=weight_memory, remap=remap,
         lava_quirks=lava_quirks,
     )  # fmt: skip
+    require_writable(nir, config)
     model = quantized(model_from_graph(graph, "model"), profile, config, samples)
     tuning = _fine_tuning(
         fine_tune, fine_tune_epochs, fine_tune_radius, fine_tune_noise, fine_tune_penalty, seed
@@ -175,6 +176,8 @@ def _fine_tuning(
 
 def _calibration(images: Any, x: Any, labels: Any) -> Samples | Stimuli | EventStimuli | None:
     """Return calibration data from whatever stands for it."""
+    if labels is not None and isinstance(images, (str, Path, Samples, Stimuli, EventStimuli)):
+        raise InputError("labels: the calibration data has its own (y); give arrays to add labels")
     if isinstance(images, (str, Path)):
         return load_stimuli(images)
     if images is None and x is None:

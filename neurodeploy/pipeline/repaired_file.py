@@ -92,6 +92,21 @@ def repaired_nir(
     return Result(content, (Finding(severity, "NIR", text, "", numbers),))  # type: ignore[arg-type]
 
 
+def require_writable(path: str | Path | None, config: QuantizeConfig) -> None:
+    """Refuse to write what never can be, before minutes of work.
+
+    Raises
+    ------
+    InputError
+        For gains in bit planes.
+    """
+    if path is not None and config.remap == "bitplane":
+        raise InputError(
+            f"NIR {path}: the gates of remap bitplane stand for no float neuron; use remap "
+            "microcode, graded or fold, or write no NIR file"
+        )
+
+
 def write_repaired(
     path: str | Path,
     model: Model,

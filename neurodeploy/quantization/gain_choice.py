@@ -102,9 +102,19 @@ def _automatic(
 
 
 def _slowed(network: Network, names: Iterable[str], longest_delay: int) -> list[str]:
-    """Return the populations whose feedback would take longer with a gain on messages."""
+    """Return the populations whose gain on messages would make feedback slower.
+
+    One after the other, beside those before it: a cycle may have a step to spare for one of them.
+    """
     usual = solve_latencies(network, longest_delay).extra
-    return [n for n in names if solve_latencies(network, longest_delay, {n: 1}).extra != usual]
+    fine: dict[str, int] = {}
+    slowed = []
+    for name in names:
+        if solve_latencies(network, longest_delay, {**fine, name: 1}).extra == usual:
+            fine[name] = 1
+        else:
+            slowed.append(name)
+    return slowed
 
 
 Agreements = Mapping[str, "SpikeAgreement | None"]

@@ -9,9 +9,10 @@ import pytest
 from cli.calling import call
 from oracles.random_nir import write_random_nir
 from pipeline.repairable_graphs import KINDS, samples_of, write_graph
+from small_models import write_data, write_model
 
 import neurodeploy as nd
-from neurodeploy.errors import NeurodeployError
+from neurodeploy.errors import InputError, NeurodeployError
 from neurodeploy.network import Samples, save_samples
 from neurodeploy.pipeline.model import load_model, quantized
 from neurodeploy.pipeline.repaired_file import differences, repaired_nir
@@ -131,3 +132,16 @@ def test_command_and_library_write_it(tmp_path, capsys):
     assert call(*words, "--out", tmp_path / "no.h5", "--nir", model) == 2
     assert "--nir" in capsys.readouterr().err
     assert not (tmp_path / "no.h5").exists()
+
+
+def test_what_has_no_file_is_refused_before_any_work(tmp_path, capsys):
+    model, train, out = tmp_path / "net.nir", tmp_path / "train.npz", tmp_path / "net.h5"
+    words = ("quantize", write_model(model), "--profile", "loihi2", "--remap", "bitplane")
+    assert call(*words, "--out", out, "--nir", tmp_path / "back.nir", "--json") == 2
+    assert "bitplane stand for no float neuron" in capsys.readouterr().err
+    assert not out.exists()
+    with pytest.raises(InputError, match="bitplane"):
+        nd.quantize(nd.read(model), remap="bitplane", nir=tmp_path / "back.nir")
+    write_data(train, 2)
+    with pytest.raises(InputError, match="labels: the calibration data has its own"):
+        nd.quantize(nd.read(model), calibration=train, labels=np.zeros(40, int))

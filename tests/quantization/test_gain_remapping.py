@@ -20,6 +20,7 @@ from neurodeploy.quantization import (
 )
 from neurodeploy.quantization.gain_choice import remap_gains
 from neurodeploy.quantization.gain_remapping import fold, mean_gain
+from neurodeploy.quantization.latencies import solve_latencies
 from neurodeploy.simulate import run_fixed, run_float
 
 QUANTITIES = ("spikes", "u", "v", "v_pre")
@@ -362,3 +363,26 @@ def test_auto_does_not_blame_a_gain_that_is_worse_than_none():
         share = (real[f"{name}/spikes"] == mean[f"{name}/spikes"]).mean()
         assert share >= 0.98
         assert gain_of(findings, name).numbers["agreement"] == pytest.approx(share, abs=1e-15)
+
+
+def test_feedback_that_two_gains_would_slow_together_folds_one_of_them():
+    """The way back has one step to spare: one gain on messages fits, two do not."""
+    network = gained_network(4)
+    populations = tuple(
+        p if p.gain is None else replace(p, gain=1 + (p.gain - 1) * 1e-3)
+        for p in network.populations
+    )
+    back = Synapse.dense(
+        "back", "b", "a", np.full((network.population("a").size, network.population("b").size), 0.1)
+    )
+    slack = replace(
+        network, populations=populations,
+        synapses=(*network.synapses, replace(back, delay_steps=3)),
+    )  # fmt: skip
+    codes = np.random.default_rng(0).integers(0, 256, (12, network.n_input))
+    mapped = remap_gains(slack, "auto", LOIHI2, 8, lambda: iter([codes])).value
+    assert mapped.graded == {"a"}
+    assert mapped.network.population("b").gain is None
+    assert not solve_latencies(mapped.network, 62, mapped.drive_steps).extra
+    both = solve_latencies(slack, 62, {"a": 1, "b": 1}).extra
+    assert both
