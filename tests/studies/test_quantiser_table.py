@@ -17,7 +17,7 @@ def on_path():
     sys.path.remove(str(STUDIES))
 
 
-def write_cell(folder, cell, lost, *, images=200, gain=None):
+def write_cell(folder, cell, lost, *, images=200, gain=None, weak=False):
     """Write a cell in which the first ``lost`` images of those robust in float are not in fixed.
 
     Images 0, 2, 4, ... are robust in float.
@@ -30,7 +30,7 @@ def write_cell(folder, cell, lost, *, images=200, gain=None):
     whole = {side: "1" * len(index) for side in text}
     document = {
         "schema": 1, "code": "abc", "network": "def", "index": index, "clean": whole,
-        "robust": text, "weak": cell.fold == 0, "layers": {"a": 0.5 + cell.fold / 100},
+        "robust": text, "weak": weak and cell.fold == 0, "layers": {"a": 0.5 + cell.fold / 100},
         "gain": None if gain is None else {"layers": {"a": gain}, "robust": text["float"]},
     }  # fmt: skip
     path = cell.path(folder)
@@ -38,7 +38,7 @@ def write_cell(folder, cell, lost, *, images=200, gain=None):
     path.write_text(json.dumps(document))
 
 
-LOST = {"8-search": 1, "6-search": 2, "4-naive": 40, "4-search": 10, "4-search-repaired": 20}
+LOST = {"8-search": 1, "6-search": 2, "4-naive": 40, "4-search": 10, "4-search-repaired": 12}
 
 
 def results(folder, recipe, lost, **more):
@@ -70,7 +70,7 @@ def test_counts_and_lines_follow_the_cells(tmp_path):
     assert (
         "| dlif-at-penalty | 4-naive | 100.0 → 100.0 | 50.0 → 30.0 | 20.00 | 0.00 | 20.00" in text
     )
-    assert "| 52.00 | 3 of 15 |" in text
+    assert "| 52.00 | 0 of 15 |" in text
     rows = rows_of(found.cells)
     assert sum(row["lost"] for row in rows if row["way"] == "4-naive") == 3 * 40
     assert {row["n"] for row in rows} == {40}
@@ -79,10 +79,28 @@ def test_counts_and_lines_follow_the_cells(tmp_path):
 def test_what_does_not_hold_is_said(tmp_path):
     from quantiser_table import lines_of
 
-    worse = {**LOST, "8-search": 5, "4-search": 41, "4-search-repaired": 21}
+    worse = {**LOST, "8-search": 5, "4-search": 41, "4-search-repaired": 40}
     lines = lines_of(results(tmp_path, "lif-at", worse), "lif-at")
     assert len(lines) == 6  # no gains, so nothing about them
-    assert [line.wanted for line in lines if line.holds] == []
+    assert [line.holds for line in lines] == [False] * 6
+
+
+def test_nothing_holds_on_weak_attacks_missing_cells_or_intervals_that_cross(tmp_path):
+    from quantiser_cells import all_cells
+    from quantiser_table import Results, lines_of
+
+    weak = lines_of(results(tmp_path / "weak", "lif-at", LOST, weak=True), "lif-at")
+    assert {line.holds for line in weak} == {None, False}
+    cells = list(all_cells(only=("lif-at",)))
+    for cell in cells:
+        write_cell(tmp_path, cell, LOST[cell.way.name])
+    part = lines_of(Results(tmp_path, cells[:-1]), "lif-at")
+    assert [line.holds for line in part] == [None] * len(part) != []
+    # About half as many: the interval says no more.
+    near = lines_of(
+        results(tmp_path / "near", "lif-at", {**LOST, "4-search-repaired": 20}), "lif-at"
+    )
+    assert near[-1].verdict == "undecided"
 
 
 def test_a_seed_that_lacks_folds_waits(tmp_path):
