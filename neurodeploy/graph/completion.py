@@ -12,7 +12,13 @@ from dataclasses import fields
 from typing import Any
 
 from neurodeploy.errors import ContractError
-from neurodeploy.graph.contract import ENCODERS_OWN, PLAIN_NIR_EULER, Contract, option_name
+from neurodeploy.graph.contract import (
+    ENCODERS_OWN,
+    PLAIN_NIR_EULER,
+    Contract,
+    check_events,
+    option_name,
+)
 from neurodeploy.graph.conventions import Convention
 from neurodeploy.graph.finding_list import FindingList
 
@@ -91,10 +97,12 @@ def complete(
             raises=ContractError,
         )
     try:
-        return Contract(**merged)
+        contract = Contract(**merged)
+        check_events(contract)
     except ContractError as error:
         findings.error(CONTRACT, str(error).removeprefix("contract: "), raises=ContractError)
         return None
+    return contract
 
 
 def _given(name: str, said: Any, asked: Any, findings: FindingList) -> Any:

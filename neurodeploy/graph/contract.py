@@ -67,10 +67,18 @@ def _check_encoders_own(contract: Contract) -> None:
                 f"contract: {option_name(name)} belongs to --encoder {owner}, not to "
                 f"{contract.encoder}; drop it"
             )
+
+
+def check_events(contract: Contract) -> None:
+    """Raise ContractError if a complete contract lets events begin elsewhere than at 0.
+
+    Not part of what every ``Contract`` is, as options may replace what an older file says.
+    """
     if contract.encoder == "events" and contract.encoder_low not in (None, 0.0):
         raise ContractError(
             f"contract: --encoder-low is {contract.encoder_low:g}; a step without an event sends "
-            "nothing, so the range of events begins at 0"
+            "nothing, so the range of events begins at 0: say --encoder-low 0, or --encoder "
+            "constant (which older versions ran instead)"
         )
 
 

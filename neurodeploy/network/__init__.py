@@ -1,7 +1,7 @@
 """Float and fixed-point networks, what a run records, and their files. numpy and h5py only."""
 
 from neurodeploy.network.agreement import Comparison, RecordAgreement, compare_traces
-from neurodeploy.network.bias_schedule import as_biases, fit_to_biases
+from neurodeploy.network.bias_schedule import as_biases, fit_to_biases, in_form
 from neurodeploy.network.chip_observation import chip_observation
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
 from neurodeploy.network.encoding import ConstantEncoder, Encoder, Readout, ReadoutKind, decide
@@ -92,6 +92,7 @@ __all__ = [
     "encoder_from",
     "fit_to_biases",
     "has_start_v",
+    "in_form",
     "integers_hash",
     "load_network",
     "load_samples",

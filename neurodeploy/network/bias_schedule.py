@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from neurodeploy.errors import ContractError, InputError, RangeError, ShapeError
 from neurodeploy.findings import Finding, Result
 from neurodeploy.network.connections import ALWAYS_ON, INPUT
-from neurodeploy.network.fixed import FixedPointNetwork, FixedPopulation, FixedSynapse, SparseLayout
+from neurodeploy.network.fixed import ConvLayout, FixedPointNetwork, FixedPopulation, FixedSynapse
+from neurodeploy.network.fixed_synapse import as_sparse
 from neurodeploy.network.graded_gain import BIAS_MAX
+from neurodeploy.network.legality import check_legality, require_legal
 from neurodeploy.network.registers import ALIGN_BITS, V_MAX
+from neurodeploy.network.start_state import with_start_v
 from neurodeploy.register_limits import RegisterLimits
 
 _REMEDY = "send graded messages (--encoder-form graded)"
@@ -103,6 +106,46 @@ def fit_to_biases(
             ),
         )
     return Result(net, tuple(findings))
+
+
+def in_form(
+    net: FixedPointNetwork, limits: RegisterLimits | None = None
+) -> Result[FixedPointNetwork]:
+    """Return the network as its encoder's form needs it: the same, unless that is ``bias``.
+
+    Findings name populations whose membranes lost their start state to coarser units.
+
+    Raises
+    ------
+    ContractError, InputError
+        As ``fit_to_biases``.
+    RangeError
+        As there; or if the target held ``net`` and does not hold what became of it.
+    """
+    if net.encoder.levels.form == "graded":
+        return Result(net, ())
+    limits = limits or RegisterLimits()
+    fitted, findings = fit_to_biases(net, limits)
+    if not check_legality(net, limits):
+        require_legal(fitted, limits)
+    return Result(fitted, (*findings, *_lost_starts(net, fitted)))
+
+
+def _lost_starts(net: FixedPointNetwork, fitted: FixedPointNetwork) -> list[Finding]:
+    """Warn of neurons that could start before their first input, and in coarser units cannot."""
+    findings = []
+    for before, after in zip(net.populations, fitted.populations, strict=True):
+        lost = int((with_start_v(before) & ~with_start_v(after)).sum())
+        if lost:
+            text = (
+                f"input as biases: in coarser units {lost} neurons have no start state from which "
+                f"{after.latency} steps of bias alone end at v_init, so Lava cannot hold them back "
+                "until their first input"
+            )
+            remedy = f"use fewer encoder bits, {_REMEDY}, or run with --timing aligned"
+            numbers = {"neurons": lost}
+            findings.append(Finding("warning", f"population {after.name}", text, remedy, numbers))
+    return findings
 
 
 def _fed(net: FixedPointNetwork) -> dict[str, list[FixedSynapse]]:
@@ -283,14 +326,10 @@ def _shifted(s: FixedSynapse, coarser: int, limits: RegisterLimits) -> FixedSyna
             f"{limits.target} has {limits.weight_exp_min} at least; use fewer encoder bits, or "
             f"{_REMEDY}"
         )
-    if s.kind != "conv":
+    if not isinstance(s.layout, ConvLayout):
         return dataclasses.replace(s, weight_exp=exponent)
     # Lava's Conv has no exponent.
-    found = s.connections()
-    order = np.argsort(found.target, kind="stable")
-    starts = np.searchsorted(found.target[order], np.arange(s.size_out + 1))
-    rows, columns = starts.astype(np.int32), found.source[order].astype(np.int32)
-    layout = SparseLayout(rows, columns, s.size_in)
+    layout, element = as_sparse(s.layout, s.weight.shape)
     return dataclasses.replace(
-        s, weight=found.weight[order].astype(np.int32), weight_exp=exponent, layout=layout
+        s, weight=s.weight.reshape(-1)[element], weight_exp=exponent, layout=layout
     )

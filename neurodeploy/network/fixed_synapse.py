@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -269,8 +269,35 @@ class FixedSynapse:
         return np.bincount(self.connections().target, minlength=self.size_out).astype(np.int64)
 
 
+def as_sparse(
+    layout: ConvLayout, kernel: tuple[int, ...]
+) -> tuple[SparseLayout, NDArray[np.int64]]:
+    """Return a convolution as the sparse matrix that it is, whatever its weights.
+
+    Parameters
+    ----------
+    layout : ConvLayout
+    kernel : tuple of int
+        Shape of the kernel, [C_out, C_in / groups, h, w].
+
+    Returns
+    -------
+    layout : SparseLayout
+        Every connection that does not fall on padding; those whose weight is zero as well.
+    element : int64 [nnz]
+        Which element of the flattened kernel each of them has.
+    """
+    numbers = np.arange(np.prod(kernel)).reshape(kernel)
+    target, source, element = _conv_connections(numbers, layout)
+    order = np.lexsort((source, target))
+    size_in, size_out = int(np.prod(layout.input_shape)), int(np.prod(layout.output_shape))
+    counts = np.bincount(target, minlength=size_out)
+    indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+    return SparseLayout(indptr, source[order].astype(np.int32), size_in), element[order]
+
+
 def _conv_connections(
-    weight: IntArray, layout: ConvLayout
+    weight: NDArray[Any], layout: ConvLayout
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Write a convolution out, kernel element by kernel element."""
     (_, height, width), (c_out, rows, columns) = layout.input_shape, layout.output_shape

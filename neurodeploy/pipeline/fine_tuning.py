@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import cast
 
+from neurodeploy import hardware_profiles
 from neurodeploy.errors import ContractError, InputError
-from neurodeploy.network import EventStimuli, Samples, Stimuli
+from neurodeploy.network import EventStimuli, Samples, Stimuli, in_form
 from neurodeploy.pipeline.diagnosing import as_deployed
-from neurodeploy.pipeline.model import Model, in_form
+from neurodeploy.pipeline.model import Model
 from neurodeploy.pipeline.settings import FineTuning
 from neurodeploy.pipeline.stimulus import stimulus_for
 from neurodeploy.training.repair import Perturbation, RepairConfig, Teacher, repair
@@ -76,5 +77,5 @@ def repaired(
     made, findings = repair(
         teacher, model.require_fixed(), codes, stimuli.labels, config, progress=progress
     )
-    fixed, fitted = in_form(made)
+    fixed, fitted = in_form(made, hardware_profiles.limits_in(made.profile))
     return dataclasses.replace(model, fixed=fixed, findings=(*model.findings, *findings, *fitted))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neurodeploy import hardware_profiles
 from neurodeploy.errors import InputError
-from neurodeploy.findings import Finding, Result
+from neurodeploy.findings import Finding
 from neurodeploy.graph import Contract, Graph, contract_from_metadata, read
 from neurodeploy.lowering import compose, lower, require_deployable
 from neurodeploy.network import (
@@ -22,7 +22,6 @@ from neurodeploy.network import (
     Network,
     Samples,
     Stimuli,
-    fit_to_biases,
     require_legal,
 )
 from neurodeploy.pipeline.fixed_file import holds_integers, read_integers
@@ -135,23 +134,9 @@ def quantized(
             network, said = _with_steps(network, len(codes))
             clipped += said
     chip = hardware_profiles.load(str(profile))
-    made, findings = quantize(network, chip, config, calibration=codes, calibration_hashes=hashes)
-    fixed, fitted = in_form(made)
-    found = (*model.findings, *composed, *clipped, *findings, *fitted)
+    fixed, findings = quantize(network, chip, config, calibration=codes, calibration_hashes=hashes)
+    found = (*model.findings, *composed, *clipped, *findings)
     return dataclasses.replace(model, network=network, fixed=fixed, findings=found)
-
-
-def in_form(fixed: FixedPointNetwork) -> Result[FixedPointNetwork]:
-    """Return the integers as the encoder's form needs them: the same, unless it is ``bias``.
-
-    Raises
-    ------
-    InputError
-        As ``fit_to_biases``.
-    """
-    if fixed.encoder.levels.form == "graded":
-        return Result(fixed, ())
-    return fit_to_biases(fixed, hardware_profiles.limits_in(fixed.profile))
 
 
 def _with_steps(network: Network, steps: int) -> tuple[Network, tuple[Finding, ...]]:
@@ -176,7 +161,9 @@ def _load_fixed(path: Path, options: Contract | None, lava_quirks: bool) -> Mode
 
 def _embedded_network(fixed: FixedPointNetwork) -> Network:
     """Lower the NIR file inside a NET.h5 under the contract it was quantised with."""
-    said = contract_options(fixed.contract)
+    # Older versions ran every encoder's word as constant; what the integers have is what holds.
+    encoder = {**fixed.contract.get("encoder", {}), **fixed.encoder.as_dict()}
+    said = contract_options({**fixed.contract, "encoder": encoder})
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "embedded.nir"
         copy.write_bytes(fixed.nir_file)

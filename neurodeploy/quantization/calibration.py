@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neurodeploy.errors import InputError, ShapeError
 from neurodeploy.findings import Finding, Result
 from neurodeploy.hardware_profiles import Profile, limits_of
-from neurodeploy.network import FixedPointNetwork, Network
+from neurodeploy.network import FixedPointNetwork, Network, in_form
 from neurodeploy.quantization.feedback_effect import FeedbackEffect
 from neurodeploy.quantization.gain_choice import remap_gains
 from neurodeploy.quantization.input_moments import input_moments
@@ -43,6 +43,8 @@ def quantize(
 ) -> Result[FixedPointNetwork]:
     """Quantise ``network`` for ``profile`` and check the result on the calibration samples.
 
+    The integers are those that its encoder's form needs (``neurodeploy.network.in_form``).
+
     Parameters
     ----------
     network : Network
@@ -59,13 +61,14 @@ def quantize(
     Raises
     ------
     RangeError, ResourceError, UnsupportedNodeError, ContractError
-        As ``quantize_network``.
+        As ``quantize_network`` and ``in_form``.
     InputError
-        For choices that need samples, without any.
+        For choices that need samples, without any; and as ``in_form``.
     ShapeError
         For codes of another shape.
     """
     require_plain(network)
+    limits = limits_of(profile)
     config = config or config_for(calibrated=calibration is not None)
     if calibration is None:
         if config.threshold == "balanced":
@@ -77,7 +80,8 @@ def quantize(
         net, findings = quantize_network(mapped.network, profile, config, graded=mapped.graded)
         where, text = "calibration", "no calibration data: overflow and rates were not checked"
         note = Finding("info", where, text, "give --calibration")
-        return Result(net, (*remapped, *findings, note))
+        formed, fitted = in_form(net, limits)
+        return Result(formed, (*remapped, *findings, *fitted, note))
     codes = _checked(network, np.asarray(calibration))
     mapped, remapped = remap_gains(
         network, config.remap, profile, config.gain_bits, lambda: _blocks(network, codes)
@@ -95,8 +99,11 @@ def quantize(
         calibration_hashes=calibration_hashes,
         graded=mapped.graded,
     )
+    # Thresholds and checks are about the integers as they are saved.
+    net, fitted = in_form(net, limits)
+    findings = (*findings, *fitted)
     if config.threshold == "balanced":
-        net, balanced = balanced_thresholds(possible, net, codes, limits_of(profile))
+        net, balanced = balanced_thresholds(possible, net, codes, limits)
         findings = (*findings, *balanced)
     # Against the network of real gains, so that what folding cost is in the numbers; feedback
     # through the gates of a gain has other synapses there.

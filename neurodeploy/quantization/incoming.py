@@ -18,13 +18,13 @@ from neurodeploy.network import (
     ConvLayout,
     Convolution,
     Dense,
-    FixedSynapse,
     Network,
     Population,
     Sparse,
     SparseLayout,
     Synapse,
 )
+from neurodeploy.network.fixed_synapse import as_sparse
 from neurodeploy.quantization.plain import reset_origin
 
 Layout: TypeAlias = SparseLayout | ConvLayout | None
@@ -200,15 +200,6 @@ def _written_out(
     convolution: Convolution, factor: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], SparseLayout]:
     """Return the sparse matrix of a convolution, each row times its neuron's factor."""
-    layout = conv_layout(convolution)
     kernel = convolution.weight
-    # A kernel that holds its own numbers tells which of its elements each connection is.
-    numbers = np.arange(1, kernel.size + 1, dtype=np.int32).reshape(kernel.shape)
-    numbered = FixedSynapse("", "", "", numbers, 0, "excitatory", layout=layout)
-    ends = numbered.connections()
-    order = np.lexsort((ends.source, ends.target))
-    rows, columns = ends.target[order], ends.source[order]
-    values = kernel.reshape(-1)[ends.weight[order] - 1] * factor[rows]
-    indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=factor.size))))
-    indices = columns.astype(np.int32)
-    return values, SparseLayout(indptr.astype(np.int32), indices, convolution.size_in)
+    layout, element = as_sparse(conv_layout(convolution), kernel.shape)
+    return kernel.reshape(-1)[element] * per_weight(factor, layout), layout

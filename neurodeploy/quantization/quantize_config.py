@@ -9,7 +9,7 @@ from neurodeploy.errors import InputError, RangeError
 from neurodeploy.quantization.gain_remapping import Remap
 
 #: Of ``QuantizeConfig.as_dict``; raised when a field changes its meaning.
-CONFIG_SCHEMA = 1
+CONFIG_SCHEMA = 2
 #: What is best where calibration samples tell how good a rounding is. A corrected bias is not among
 #: them: beside adaptive rounding it keeps no more robustness, and it may need an always-on line.
 _MEASURED = {"scale": "search", "rounding": "adaptive"}

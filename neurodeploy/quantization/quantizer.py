@@ -208,15 +208,18 @@ def _built(
 
 def _payloads(network: Network, limits: RegisterLimits) -> list[Finding]:
     """Warn of input codes on a target whose messages are spikes alone."""
-    bits = network.encoder.bits
-    if limits.message_bits or bits == 1:
+    encoder = network.encoder
+    bits = encoder.bits
+    if limits.message_bits or bits == 1 or encoder.levels.form == "bias":
         return []
-    text = (
-        f"codes of {bits} bits enter as graded messages, and {limits.target} has spikes alone: its "
-        "host would have to give the first layer's sums as biases, which rounds them once more; "
-        "that rounding is in no number here"
-    )
+    text = f"codes of {bits} bits enter as graded messages, and {limits.target} has spikes alone"
     remedy = "use an encoder of 1 bit, or a chip with graded spikes"
+    if encoder.kind == "constant":
+        text += (
+            ": its host would have to give the first layer's sums as biases, which rounds them "
+            "once more; that rounding is in no number here"
+        )
+        remedy = f"give held images as biases (--encoder-form bias), {remedy}"
     return [Finding("warning", "encoder", text, remedy, {"bits": bits, "limit": 0})]
 
 

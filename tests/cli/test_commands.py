@@ -299,7 +299,7 @@ def test_quantize_tells_what_rounding_will_do(files, capsys):
     assert "expected of rounding" in capsys.readouterr().out
     assert call("quantize", files["model"], *arguments, *data, "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["quantize"]["schema"] == 1
+    assert document["quantize"]["schema"] == 2
     assert document["quantize"]["weight_bits"] == 3
     assert document["layers"]
     assert all(0 <= layer["turned"] <= 1 for layer in document["layers"])

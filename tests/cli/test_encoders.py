@@ -6,9 +6,10 @@ import h5py
 import numpy as np
 import pytest
 from cli.calling import call
+from pipeline.repairable_graphs import samples_of, write_graph
 from small_models import N_IN, write_data, write_model
 
-from neurodeploy.network import RateEncoder, Traces, load_network, load_samples
+from neurodeploy.network import RateEncoder, Traces, load_network, load_samples, save_samples
 
 STEPS = 6
 
@@ -108,3 +109,22 @@ def test_the_form_of_held_images(files, capsys):
     assert call("quantize", files / "net.nir", "--profile", "loihi2", "--encoder-form", "bias",
                 "--encoder", "rate", "--out", out) == 2  # fmt: skip
     assert "belongs to --encoder constant" in capsys.readouterr().err
+
+
+def test_a_convolution_as_biases_from_quantize_to_a_run(tmp_path, capsys):
+    """A weight that rounds to zero keeps its place in the matrix that the convolution became."""
+    shape = write_graph(tmp_path / "conv.nir", "conv")
+    save_samples(tmp_path / "d.npz", samples_of(shape))
+    made = ["--profile", "loihi1", "--encoder-form", "bias", "--weight-bits", "3"]
+    out = ["--out", tmp_path / "net.h5", "--nir", tmp_path / "standing.nir", "--json"]
+    data = ["--calibration", tmp_path / "d.npz"]
+    tune = ["--fine-tune", "float", "--fine-tune-epochs", "1"]
+    assert call("quantize", tmp_path / "conv.nir", *made, *data, *tune, *out) == 0
+    document = json.loads(capsys.readouterr().out)
+    first = document["synapses"][0]
+    assert (first["kind"], first["shape"]) == ("sparse", [2 * 100])
+    assert first["zero_weights"] > 0
+    assert first["error_max"] < 0.5
+    assert not [f for f in document["findings"] if f["where"] == "encoder"]
+    run = ["--input", tmp_path / "d.npz", "--backend", "fixed", "--out", tmp_path / "run.npz"]
+    assert call("run", tmp_path / "net.h5", *run) == 0

@@ -294,13 +294,27 @@ def test_an_encoder_that_replaces_another_takes_nothing_of_its_own_along(path):
         ({"encoder": "latency", "encoder_seed": 1}, "belongs to --encoder rate, not to latency"),
         ({"encoder": "rate", "encoder_form": "bias"}, "belongs to --encoder constant, not to rate"),
         ({"encoder": "rate", "encoder_seed": -1}, r"encoder-seed is -1; needs 0 .. 2\*\*63 - 1"),
-        ({"encoder": "events", "encoder_low": -1.0}, "range of events begins at 0"),
         ({"encoder_form": "current"}, "choose from graded, bias"),
     ],
 )
 def test_words_of_another_encoder_are_refused(fields, text):
     with pytest.raises(ContractError, match=text):
         Contract(**fields)
+
+
+def test_events_begin_at_0_whatever_an_older_file_says(path):
+    for said, options in (
+        ({"kind": "events", "low": -1.0}, {}),
+        ({"kind": "constant", "low": -1.0}, {"encoder": "events"}),
+        ({"kind": "events"}, {"encoder_low": -1.0}),
+    ):
+        write(path, dt=1e-3, encoder=said)
+        with pytest.raises(ContractError, match="begins at 0: say --encoder-low 0, or --encoder c"):
+            read(path, Contract(**options))
+    write(path, dt=1e-3, encoder={"kind": "events", "low": -1.0})
+    held = read(path, Contract(encoder="constant")).value.contract
+    assert (held.encoder, held.encoder_low) == ("constant", -1.0)
+    assert read(path, Contract(encoder_low=0.0)).value.contract.encoder == "events"
 
 
 def test_strict_stops_on_guesses_and_not_on_plain_words(path):

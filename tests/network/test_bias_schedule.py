@@ -20,7 +20,11 @@ from neurodeploy.network import (
     Readout,
     as_biases,
     fit_to_biases,
+    has_start_v,
+    in_form,
+    with_start_v,
 )
+from neurodeploy.register_limits import RegisterLimits
 
 STEPS = 7
 
@@ -154,6 +158,18 @@ def test_convolutions_keep_their_sums():
     k = finding.numbers["coarser_bits"]
     assert (k > 0, fitted.synapses[0].kind) == (True, "sparse")
     codes = codes_of(net, 1)
+    # Every connection keeps its place, whatever its weight.
+    ones = dataclasses.replace(synapse, weight=np.ones_like(kernel)).connections()
+    assert (kernel == 0).any()
+    matrices = []
+    for layout in (ones, fitted.synapses[0].connections()):
+        matrices.append(np.zeros((36, 24), int))
+        matrices[-1][layout.target, layout.source] = layout.weight
+    rows = np.repeat(np.arange(36), np.diff(fitted.synapses[0].layout.indptr))
+    places = np.zeros((36, 24), int)
+    places[rows, fitted.synapses[0].layout.indices] = 1
+    assert np.array_equal(places, matrices[0])
+    assert np.count_nonzero(matrices[1]) < places.sum() == ones.target.size
     # One step from rest: v is 64 times the sum.
     one = dataclasses.replace(
         net, populations=(dataclasses.replace(maps, v_threshold=np.full(36, 2**17 - 1, np.int32)),)
@@ -162,6 +178,48 @@ def test_convolutions_keep_their_sums():
     shifted = run_aligned(fitted, codes, 1).records["a/v_pre"][0] >> 6
     assert np.array_equal(shifted, sums >> k)
     check(fitted, codes)
+
+
+def test_a_form_says_which_start_states_it_lost():
+    """Bias -101 falls from 113 to 0, no further than 113; in units 8 times as large 15 > 14."""
+    net = network(weights(0, largest=100), -2)
+    net = dataclasses.replace(
+        net,
+        populations=(
+            neurons("a", 5, latency=2, decay_v=np.full(5, 410), threshold=113,
+                    bias=[-101, -101, 0, -16, 101]),
+            neurons("b", 4, latency=3),
+        ),
+        synapses=(dataclasses.replace(net.synapses[0], delay=1), net.synapses[1]),
+    )  # fmt: skip
+    assert has_start_v(net.populations[0])
+    fitted, (said, lost) = in_form(net)
+    assert said.numbers["coarser_bits"] == 3
+    assert with_start_v(fitted.populations[0]).tolist() == [False, False, True, True, True]
+    assert (lost.severity, lost.numbers) == ("warning", {"neurons": 2})
+    # Nothing is said of what had none before.
+    _, again = in_form(fitted)
+    assert [f.severity for f in again] == ["info"]
+
+
+def test_a_form_is_graded_or_stays_legal():
+    net = network(weights(0), -5)
+    graded = dataclasses.replace(net, encoder=ConstantEncoder())
+    assert in_form(graded).value is graded
+    assert in_form(net).value.populations[0].scale == net.populations[0].scale
+    # Weights that only a convolution may have.
+    layout = ConvLayout((1, 1), (0, 0), (1, 1), 1, (1, 2, 2), (1, 2, 2))
+    maps = neurons("a", 4, threshold=20_000, shape=(1, 2, 2))
+    synapse = FixedSynapse(
+        "in", INPUT, "a", np.full((1, 1, 1, 1), 301), 0, "mixed", message_bits=8, layout=layout
+    )
+    wide = FixedPointNetwork(
+        (maps,), (synapse,), 4, ConstantEncoder(form="bias"), Readout("a", "count"), STEPS
+    )
+    limits = RegisterLimits(conv_weight_bits=24)
+    with pytest.raises(RangeError, match="301"):
+        in_form(wide, limits)
+    in_form(wide)  # was not legal to begin with
 
 
 def test_what_no_bias_stands_for_is_refused():

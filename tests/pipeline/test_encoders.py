@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import nir
 import numpy as np
 import pytest
 from small_models import N_IN, write_model
@@ -191,3 +192,37 @@ def test_images_as_biases_from_quantising_to_the_file(path, tmp_path):
     assert np.array_equal(single.output[:, 0], traces.output[:, 2])
     with pytest.raises(ContractError, match="held for a whole sample"):
         nd.run(again, x=np.zeros((STEPS, 1, N_IN)))
+
+
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_an_old_file_that_says_events_is_what_it_was(path, tmp_path, low):
+    """Versions before EventsEncoder wrote the word, and ran constant codes."""
+    said = {"kind": "events", "low": low, "high": 1.0, "bits": 8}
+    constant = model_from_graph(nd.read(path, encoder_low=low), "m")
+    net = quantized(constant, "loihi2", None, Stimuli(images(), None, held=True)).require_fixed()
+    graph = nir.read(path)
+    graph.metadata["neurodeploy"]["encoder"] = said
+    nir.write(tmp_path / "old.nir", graph)
+    old = dataclasses.replace(
+        net,
+        contract={**net.contract, "encoder": said},
+        nir_file=(tmp_path / "old.nir").read_bytes(),
+    )
+    old.save(tmp_path / "old.h5")
+    model = load_model(tmp_path / "old.h5")
+    assert model.require_network().encoder == model.require_fixed().encoder == net.encoder
+    given = images(seed=4)
+    assert np.array_equal(
+        run_float(model.require_network(), net.encoder.encode(given)).output,
+        run_float(constant.require_network(), net.encoder.encode(given)).output,
+    )
+
+
+def test_the_form_of_a_file_outlives_what_its_graph_says(path, tmp_path):
+    graph = nir.read(path)
+    graph.metadata["neurodeploy"]["encoder"]["form"] = "bias"
+    nir.write(tmp_path / "bias.nir", graph)
+    for form in ("graded", "bias"):
+        net, _ = nd.quantize(nd.read(tmp_path / "bias.nir", encoder_form=form))
+        net.save(tmp_path / "net.h5")
+        assert load_model(tmp_path / "net.h5").require_network().encoder.levels.form == form
