@@ -1,9 +1,10 @@
 """Integers that learn: real numbers behind mantissas, and the network that rounding makes of them.
 
-What the quantiser proved about overflow stays true. No neuron's largest possible synaptic sum may
-exceed the largest of its population, and no bias the largest of its population; what would is
-kept as it was. Where convolutions alone feed a population, a channel's biases move together, as a
-convolution's bias does.
+What the quantiser proved about overflow stays true. The largest possible |u| and |v| of a neuron
+(``largest_states``) may grow to the largest of its population before, and no further: a neuron
+whose states could go beyond keeps its weights and its bias as they were. No bias exceeds the
+largest of its population. Where convolutions alone feed a population, a channel's biases move
+together, as a convolution's bias does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from neurodeploy.network import (
     ALIGN_BITS,
     ALWAYS_ON,
+    DECAY_BITS,
     INPUT,
     ConvLayout,
     FixedPointNetwork,
@@ -24,6 +26,7 @@ from neurodeploy.network import (
     FixedSynapse,
     with_start_v,
 )
+from neurodeploy.quantization.incoming import per_weight, row_sums, whole_name
 from neurodeploy.quantization.rounding import weight_limits, weight_step
 from neurodeploy.simulate.weight_gradient import ParameterGradients
 
@@ -70,10 +73,15 @@ class LatentIntegers:
     wanted : mapping of synapse to float64, of its weights' shape
         What float weights would be in units of its mantissas; latent weights start as near to
         that as their mantissas allow.
+    steps : int
+        Steps of the longest sample, where they are more than the network's.
     """
 
-    def __init__(self, net: FixedPointNetwork, wanted: Mapping[str, Floats]) -> None:
+    def __init__(
+        self, net: FixedPointNetwork, wanted: Mapping[str, Floats], steps: int = 0
+    ) -> None:
         self._net, self._count = net, 0
+        self._steps = max(steps, net.steps, 1)
         self._weights: dict[str, _Learner] = {}
         for s in net.synapses:
             # What stands for no NIR node, as the gates of a gain, says when and not how much.
@@ -89,7 +97,13 @@ class LatentIntegers:
             for p in net.populations
             if p.bias.any()
         }
-        self._sums = {p.name: _largest_sums(net, p, net.synapses) for p in net.populations}
+        #: The largest |u| and |v| that any neuron of a population can reach as it is, [2, 1].
+        self._limits = {
+            p.name: largest_states(net, p, net.synapses_into(p.name), self._steps).max(
+                axis=1, keepdims=True
+            )
+            for p in net.populations
+        }
 
     def step(self, gradients: ParameterGradients, rate: float) -> None:
         """Go down the gradients: a weight by about ``rate`` steps of its mantissa."""
@@ -109,19 +123,31 @@ class LatentIntegers:
 
     def network(self) -> FixedPointNetwork:
         """Return the fixed-point network of the rounded numbers."""
-        synapses = tuple(self._rounded(s) for s in self._net.synapses)
+        synapses = {s.name: self._rounded(s) for s in self._net.synapses}
         populations = []
         for p in self._net.populations:
-            sums = _largest_sums(self._net, p, synapses)
-            before = self._sums[p.name]
-            too_large = sums > before.max(initial=0.0)
-            if too_large.any():
-                synapses = tuple(
-                    _with_rows(s, self._synapse(s.name), too_large) if s.target == p.name else s
-                    for s in synapses
-                )
-            populations.append(self._biased(p))
-        return replace(self._net, synapses=synapses, populations=tuple(populations))
+            arriving = tuple(synapses[s.name] for s in self._net.synapses_into(p.name))
+            moved, arriving = self._within_limits(p, self._biased(p), arriving)
+            populations.append(moved)
+            synapses |= {s.name: s for s in arriving}
+        return replace(self._net, synapses=tuple(synapses.values()), populations=tuple(populations))
+
+    def _within_limits(
+        self, before: FixedPopulation, p: FixedPopulation, arriving: tuple[FixedSynapse, ...]
+    ) -> tuple[FixedPopulation, tuple[FixedSynapse, ...]]:
+        """Return what was learned, without the neurons whose states could go beyond the limits."""
+        back = np.zeros(p.size, np.bool_)
+        while True:
+            states = largest_states(self._net, p, arriving, self._steps)
+            beyond = (states > self._limits[p.name]).any(axis=0) & ~back
+            if not beyond.any():
+                return p, arriving
+            # A neuron that is back where it was stays within. What it shares with others, a kernel
+            # or a bias, changes theirs: they are looked at again.
+            back |= beyond
+            arriving = tuple(_with_rows(s, self._synapse(s.name), back) for s in arriving)
+            kept = _of_groups(back, bias_groups(self._net, p))
+            p = replace(p, bias=np.where(kept, before.bias, p.bias))
 
     def _synapse(self, name: str) -> FixedSynapse:
         return next(s for s in self._net.synapses if s.name == name)
@@ -164,22 +190,48 @@ def _bias_unit(p: FixedPopulation) -> float:
     return max(size / 2.0**p.bias_exp / _BIAS_STEPS, 1.0)
 
 
+def largest_states(
+    net: FixedPointNetwork, p: FixedPopulation, arriving: tuple[FixedSynapse, ...], steps: int
+) -> Floats:
+    """Return the largest |u| and |v| that each neuron can reach within ``steps``, float64 [2, N].
+
+    In units of v, for any input, with ``p`` and the synapses ``arriving`` at it in the place of
+    those of ``net``; of a ``dlif``, which has no u, what the gain gives per step stands for it.
+    The rule is that of the quantiser's proof (``population_scale.py``), without floors.
+    """
+    per_step = np.ldexp(_largest_sums(net, p, arriving), ALIGN_BITS)
+    bias = np.abs(p.bias_shifted.astype(np.float64))
+    if p.gain is not None:
+        gained = (per_step + np.ldexp(bias, ALIGN_BITS)) * float(p.gain.max())
+        per_step, bias = np.ldexp(gained, -p.gain_shift), np.zeros(p.size)
+    one = 2**DECAY_BITS
+    u = per_step * (1.0 if p.gain is not None else _held(one - 1 - p.decay_u, steps))
+    v = (u + bias) * _held(one - p.decay_v, steps) + np.abs(p.v_init)
+    return np.stack([u, v])
+
+
+def _held(kept: NDArray[np.integer], steps: int) -> Floats:
+    """Return ``1 + r + ... + r**(steps - 1)`` for ``r = kept / 4096``."""
+    ratio = np.ldexp(kept.astype(np.float64), -DECAY_BITS)
+    lost = np.where(ratio < 1, 1 - ratio, 1)
+    return np.where(ratio < 1, (1 - ratio**steps) / lost, float(steps))
+
+
 def _largest_sums(
-    net: FixedPointNetwork, p: FixedPopulation, synapses: tuple[FixedSynapse, ...]
+    net: FixedPointNetwork, p: FixedPopulation, arriving: tuple[FixedSynapse, ...]
 ) -> Floats:
     """Return the largest possible magnitude of every neuron's synaptic sum, [N]."""
-    total = np.zeros(p.size)
-    for s in synapses:
-        if s.target != p.name:
-            continue
-        ends = s.connections()
+    # What arrives through the two halves of a split matrix is one sum, of one source.
+    sides: dict[str, Floats] = {}
+    for s in arriving:
         payload = net.encoder.max_code if s.source == INPUT and s.message_bits else 1
-        weight = ends.weight * np.ldexp(float(payload), s.weight_exp)
-        sides = [
-            np.bincount(ends.target, np.maximum(sign * weight, 0), minlength=p.size)
-            for sign in (1, -1)
-        ]
-        total += np.maximum(*sides)
+        halves = (row_sums(np.maximum(sign * s.weight, 0), s.layout) for sign in (1, -1))
+        found = np.stack(list(halves)) * np.ldexp(float(payload), s.weight_exp)
+        whole = whole_name(s.name)
+        sides[whole] = sides.get(whole, 0.0) + found
+    total = np.zeros(p.size)
+    for both in sides.values():
+        total += both.max(axis=0)
     return total
 
 
@@ -187,9 +239,12 @@ def _with_rows(
     synapse: FixedSynapse, before: FixedSynapse, rows: NDArray[np.bool_]
 ) -> FixedSynapse:
     """Return the synapse with the weights of the targets in ``rows`` as they were before."""
-    numbers = np.arange(1, synapse.weight.size + 1, dtype=np.int32).reshape(synapse.weight.shape)
-    ends = replace(synapse, weight=numbers, sign_mode="excitatory").connections()
-    back = np.zeros(synapse.weight.size, np.bool_)
-    back[ends.weight[rows[ends.target]] - 1] = True
-    kept = np.where(back.reshape(synapse.weight.shape), before.weight, synapse.weight)
-    return replace(synapse, weight=kept)
+    if isinstance(synapse.layout, ConvLayout):
+        rows = _of_groups(rows, synapse.layout.output_shape[0])
+    back = per_weight(rows.astype(np.float64), synapse.layout) > 0
+    return replace(synapse, weight=np.where(back, before.weight, synapse.weight))
+
+
+def _of_groups(neurons: NDArray[np.bool_], groups: int) -> NDArray[np.bool_]:
+    """Return all neurons of every group, or channel, that has one of ``neurons``."""
+    return np.repeat(neurons.reshape(groups, -1).any(axis=1), neurons.size // groups)

@@ -127,8 +127,8 @@ def repair(
     One sample in five is held out; the epoch that is nearest to the teacher there, clean and
     perturbed, by the divergence of its scores (and the penalty, if it has a weight), and decides no
     more otherwise than the start, is kept; without one the start: what does not help changes
-    nothing. Registers hold what they held: mantissas stay in their format, biases below the largest
-    of their population.
+    nothing. Registers hold what they held: mantissas stay in their format, biases and the states
+    that any input can cause below the largest of their population.
 
     Parameters
     ----------
@@ -221,7 +221,8 @@ class _Repair:
         self._random = np.random.default_rng(config.seed)
         order = self._random.permutation(self.count)
         self._held_out, self._own = order[::_HELD_OUT], np.delete(order, np.s_[::_HELD_OUT])
-        self._latent = LatentIntegers(net, _wanted(network, net))
+        longest = len(codes) if codes.ndim == 3 else 0
+        self._latent = LatentIntegers(net, _wanted(network, net), longest)
         self._steps = config.epochs * math.ceil(self._own.size / config.batch_size)
         self._done = 0
         steps = len(codes) if codes.ndim == 3 else network.steps or 1
