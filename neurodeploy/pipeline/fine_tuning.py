@@ -78,4 +78,6 @@ def repaired(
         teacher, model.require_fixed(), codes, stimuli.labels, config, progress=progress
     )
     fixed, fitted = in_form(made, hardware_profiles.limits_in(made.profile))
-    return dataclasses.replace(model, fixed=fixed, findings=(*model.findings, *findings, *fitted))
+    # That biases hold these integers is no news: quantising has said what it took.
+    found = (*model.findings, *findings, *(f for f in fitted if f.severity != "info"))
+    return dataclasses.replace(model, fixed=fixed, findings=found)

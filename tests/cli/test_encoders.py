@@ -126,5 +126,6 @@ def test_a_convolution_as_biases_from_quantize_to_a_run(tmp_path, capsys):
     assert first["zero_weights"] > 0
     assert first["error_max"] < 0.5
     assert not [f for f in document["findings"] if f["where"] == "encoder"]
+    assert len([f for f in document["findings"] if "input as biases" in f["what"]]) == 1
     run = ["--input", tmp_path / "d.npz", "--backend", "fixed", "--out", tmp_path / "run.npz"]
     assert call("run", tmp_path / "net.h5", *run) == 0
