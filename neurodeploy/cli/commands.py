@@ -11,6 +11,7 @@ from neurodeploy.cli import (
     explain_command,
     judge_commands,
     model_commands,
+    quantize_command,
     robustness_command,
     whole_commands,
 )
@@ -57,8 +58,8 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "quantize",
         "turn a NIR model into the integers of a chip (NET.h5)",
-        model_commands.quantize_arguments,
-        model_commands.quantize,
+        quantize_command.quantize_arguments,
+        quantize_command.quantize,
         reads_nir=True,
     ),
     Command(

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy.cli.console import Console, percent
-from neurodeploy.cli.model_commands import add_width_arguments, model_for
+from neurodeploy.cli.model_commands import model_for
 from neurodeploy.cli.options import radii
+from neurodeploy.cli.quantize_command import add_width_arguments
 
 
 def add_evidence_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from neurodeploy.cli.console import Console, percent
 from neurodeploy.cli.fine_tune_options import add_fine_tune_arguments, fine_tuning
-from neurodeploy.cli.model_commands import add_width_arguments, widths
 from neurodeploy.cli.options import contract_options, load_calibration, positive, reading_options
+from neurodeploy.cli.quantize_command import add_width_arguments, widths
 from neurodeploy.cli.robustness_command import add_evidence_arguments, robustness_settings
 from neurodeploy.errors import InputError
 
